@@ -1,0 +1,82 @@
+"""The stream of events of a job: displays, JUnit, summary and page only read it; nothing else is told to them.
+
+One JSON object a line in ``results/events.jsonl``, redacted, appended to one file. It is no state: cleanup does not
+need it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kommandir.journal import now
+from kommandir.redaction import Redactor
+
+FILE_NAME = "events.jsonl"
+
+Event = dict[str, Any]
+Subscriber = Callable[[Event], None]
+
+
+class EventStream:
+    """Redacts events, appends them to a file (where there is one) and hands them to subscribers, in order.
+
+    Safe to use from several threads. When the file can't be written (disk full) the subscribers still get the
+    events, a warning first; a job is not stopped for the lack of a log.
+    """
+
+    def __init__(self, path: Path | None, redactor: Redactor, context: str) -> None:
+        self.path = path
+        self.redactor = redactor
+        self.context = context
+        self._subscribers: list[Subscriber] = []
+        self._lock = threading.Lock()
+        self._broken = False
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Hand every further event to ``subscriber``."""
+        self._subscribers.append(subscriber)
+
+    def emit(self, event: str, /, **data: Any) -> None:
+        """Stamp, redact, store and hand out one event."""
+        item = {"time": now(), "event": event, "context": self.context, **self.redactor.value(data)}
+        with self._lock:
+            self._store(item)
+            for subscriber in self._subscribers:
+                subscriber(item)
+
+    def _store(self, item: Event) -> None:
+        if self.path is None or self._broken:
+            return
+        line = json.dumps(item, ensure_ascii=False, default=str).encode(errors="replace") + b"\n"
+        try:
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(handle, line)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            self._broken = True
+            message = f"events are no longer stored in {self.path}: {error.strerror}"
+            for subscriber in self._subscribers:
+                subscriber({"time": item["time"], "event": "warning", "context": self.context, "message": message})
+
+
+def read(path: Path) -> Iterator[Event]:
+    """The events of a file, oldest first; none where there is no file; a torn line is passed over."""
+    try:
+        stream = path.open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    with stream:
+        for line in stream:
+            try:
+                item = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(item, dict) and "event" in item:
+                yield item
