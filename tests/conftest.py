@@ -1,0 +1,41 @@
+"""What every test gets: an environment of its own, and rules for hypothesis that hold on a slow machine too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("exekutir", deadline=None, max_examples=100, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "exekutir"))
+
+#: What a developer's shell may hold and what would change what our programs do.
+_FOREIGN = ("ANSIBLE_", "EXEKUTIR_", "ADEPT_", "MOLECULE_")
+_FOREIGN_NAMES = frozenset({"WORKSPACE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONPATH"})
+#: The root filesystem is built once for all tests, so its place is not the test's own.
+_KEPT = frozenset({"EXEKUTIR_CACHE"})
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes out of the environment whatever the caller's shell would add to a test."""
+    for name in list(os.environ):
+        if name not in _KEPT and (name.startswith(_FOREIGN) or name in _FOREIGN_NAMES):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The top level of the checkout that is tested."""
+    return CHECKOUT
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh directory, which is the working directory for the time of the test."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
