@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,15 @@ class LockFolder:
             yield
         finally:
             note.unlink(missing_ok=True)
+
+
+def lock_folder(variables: Mapping[str, Any]) -> Path:
+    """The folder of the locks: the variable ``lock_dir``, else one of this user."""
+    named = variables.get("lock_dir")
+    if named:
+        return Path(str(named)).expanduser()
+    state = os.environ.get("EXEKUTIR_STATE") or os.environ.get("XDG_STATE_HOME", "~/.local/state") + "/exekutir"
+    return Path(state).expanduser() / "locks"
 
 
 def holders(folder: Path, name: str = "*") -> list[Holder]:

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kommandir import atomic, content, journal, yamlfile
+from kommandir import atomic, content, yamlfile
 from kommandir.errors import KommandirError, UsageError
+from kommandir.journal import FILE_NAME as JOURNAL
+from kommandir.journal import Journal
 
 #: Raised when the layout changes so that older programs can't use it.
 FORMAT = "1"
@@ -61,14 +63,14 @@ class Workspace:
         return self.kommandir / "private"
 
     @property
-    def journal(self) -> journal.Journal:
+    def journal(self) -> Journal:
         """The exekutir's journal: contexts and kommandirs."""
-        return journal.Journal(self.path / journal.FILE_NAME)
+        return Journal(self.path / JOURNAL)
 
     @property
-    def peon_journal(self) -> journal.Journal:
+    def peon_journal(self) -> Journal:
         """The kommandir's journal: peons."""
-        return journal.Journal(self.kommandir / journal.FILE_NAME)
+        return Journal(self.kommandir / JOURNAL)
 
     def exit_file(self, who: str, context: str) -> Path:
         """Where the exit code of ``who`` (exekutir or kommandir) for a context is kept."""
@@ -221,7 +223,7 @@ def _laid(workspace: Workspace, job: Path, excludes: tuple[str, ...]) -> None:
 
 def _kept_names(workspace: Workspace, job: Path) -> Iterator[str]:
     """Names at the job's top level that never overlay ours: state, and a workspace that lies in the job's folder."""
-    yield from ("ssh", ".ssh", "private", "results", "journal.jsonl", FORMAT_FILE)
+    yield from ("ssh", ".ssh", "private", "results", JOURNAL, FORMAT_FILE)
     if workspace.path.is_relative_to(job):
         yield workspace.path.relative_to(job).parts[0]
 

@@ -1,0 +1,159 @@
+"""One call of a context: its transition between the records of its start and its end, and what people see of it.
+
+Whatever happens inside, the exit files, the journal, the results and the verdict tell the same exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from exekutir import job as jobs
+from exekutir import preview, transitions, workspace
+from exekutir.job import Job
+from exekutir.locks import LockFolder
+from exekutir.options import Options
+from exekutir.workspace import Workspace
+from kommandir import atomic
+from kommandir.cancellation import Cancellation
+from kommandir.deadline import Deadline
+from kommandir.errors import ExekutirError, ExitCode, KommandirError, UsageError, exit_code_of
+from kommandir.events import Subscriber
+from kommandir.version import __version__
+
+TRANSITIONS: dict[str, Callable[[Job], int]] = {
+    "setup": transitions.setup,
+    "run": transitions.run,
+    "cleanup": transitions.cleanup,
+}
+#: Seconds to wait for another exekutir that works on the same workspace, where nobody gave a limit.
+WORKSPACE_PATIENCE = 600.0
+
+
+def perform(context: str, options: Options, subscriber: Subscriber, errors: TextIO) -> int:
+    """Take a job to the end state of ``context``; the exit code comes back.
+
+    Errors are printed to ``errors``. Signals are handled here; main thread only.
+    """
+    cancellation = Cancellation()
+    try:
+        with cancellation.handling_signals():
+            return _performed(context, options, cancellation, subscriber, errors)
+    except ExekutirError as error:
+        print(f"exekutir {context}: {error}", file=errors)
+        return exit_code_of(error)
+
+
+def perform_all(options: Options, subscriber: Subscriber, errors: TextIO) -> int:
+    """``setup``, ``run`` if that was good, then ``cleanup`` whatever happened; the first bad exit code comes back."""
+    codes = [perform("setup", options, subscriber, errors)]
+    if codes[0] == ExitCode.GOOD:
+        codes.append(perform("run", options, subscriber, errors))
+    if codes[0] != ExitCode.USAGE or (options.workspace and (options.workspace / workspace.FORMAT_FILE).exists()):
+        codes.append(perform("cleanup", options, subscriber, errors))
+    return next((code for code in codes if code), int(ExitCode.GOOD))
+
+
+def _performed(
+    context: str, options: Options, cancellation: Cancellation, subscriber: Subscriber, errors: TextIO
+) -> int:
+    place = workspace_asked(options)
+    if context == "cleanup" and not (place / workspace.FORMAT_FILE).exists():
+        print(f"exekutir cleanup: nothing was ever set up in {place}; nothing to clean up", file=errors)
+        return int(ExitCode.GOOD)
+    opened = workspace.opened(place, create=context == "setup" and not options.check)
+    if options.check:
+        return preview.shown(context, options, opened, errors)
+    with _workspace_locked(context, options, opened, cancellation, errors):
+        job = jobs.load(context, options, opened, cancellation, subscriber)
+        return _recorded(job, errors)
+
+
+def workspace_asked(options: Options) -> Path:
+    """The workspace that was named; raises UsageError where none was."""
+    if options.workspace is None:
+        raise UsageError("no workspace was named", hint="give -w DIR, or set $WORKSPACE")
+    return options.workspace.absolute()
+
+
+@contextlib.contextmanager
+def _workspace_locked(
+    context: str, options: Options, opened: Workspace, cancellation: Cancellation, errors: TextIO
+) -> Iterator[None]:
+    """Keep other exekutirs out of the workspace while a context is under way."""
+    told: list[str] = []
+
+    def waiting(_lock: str, holders: list[object]) -> None:
+        message = f"exekutir {context}: waiting for {', '.join(map(str, holders)) or 'another exekutir'}"
+        if message not in told:
+            told.append(message)
+            print(message, file=errors, flush=True)
+
+    patience = Deadline.after(options.timeout or WORKSPACE_PATIENCE)
+    locks = LockFolder(opened.path / ".locks", str(opened.path), context, patience, cancellation, waiting)
+    with locks.exclusive("workspace"):
+        yield
+
+
+def _recorded(job: Job, errors: TextIO) -> int:
+    started = time.monotonic()
+    _started(job)
+    try:
+        code = TRANSITIONS[job.context](job)
+        reason = ""
+    except ExekutirError as error:
+        code, reason = exit_code_of(error), job.events.redactor.text(str(error))
+    except Exception:  # noqa: BLE001  a bug of ours: who waits for the exit code gets one, and a file has it all
+        code, reason = int(ExitCode.KOMMANDIR_FAILED), _crashed(job)
+    _finished(job, code, reason, time.monotonic() - started)
+    if reason:
+        print(f"exekutir {job.context}: {reason}", file=errors)
+    return code
+
+
+def _started(job: Job) -> None:
+    names = ("uuid", "job_path", "job_name", "lock_dir", "kommandir_groups")
+    known = {name: job.variables[name] for name in names if job.variables.get(name)}
+    job.workspace.record_exit("exekutir", job.context, None)
+    job.workspace.record_exit("kommandir", job.context, None)
+    job.workspace.journal.append("context_started", context=job.context, pid=os.getpid(), **known)
+    job.workspace.results.mkdir(parents=True, exist_ok=True)
+    job.events.emit(
+        "context_started",
+        uuid=job.uuid,
+        job_name=job.name,
+        workspace=str(job.workspace.path),
+        version=__version__,
+    )
+
+
+def _finished(job: Job, code: int, reason: str, seconds: float) -> None:
+    """Keep the exit code in every place where it is looked for; a full disk must not hide it."""
+    job.events.emit("context_finished", exit_code=code, reason=reason, seconds=round(seconds, 3))
+    with contextlib.suppress(KommandirError, OSError):
+        job.workspace.journal.append("context_finished", context=job.context, exit_code=code)
+        job.workspace.record_exit("exekutir", job.context, code)
+
+
+def verdict_shown(options: Options, code: int, screen: TextIO) -> None:
+    """Write the results (JUnit, summary, page) and print the verdict; as JSON it was told as an event already."""
+    from exekutir import results
+
+    verdict = results.write(workspace_asked(options), exit_code=code)
+    if options.format != "json":
+        with contextlib.suppress(BrokenPipeError):
+            print("\n".join(verdict.lines()), file=screen, flush=True)
+
+
+def _crashed(job: Job) -> str:
+    file = job.workspace.path / f"crash_{job.context}.txt"
+    text = job.events.redactor.text(traceback.format_exc())
+    with contextlib.suppress(OSError):
+        atomic.write(file, text, mode=0o600, durable=False)
+    last = text.strip().splitlines()[-1]
+    return f"a bug in exekutir: {last}\n  all of it: {file}\n  next: report it with that file; `exekutir cleanup` works"

@@ -1,0 +1,53 @@
+"""A shell on a peon: OpenSSH with exactly the connection that Ansible uses."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from exekutir import workspace
+from exekutir.contexts import workspace_asked
+from exekutir.options import Options
+from kommandir import yamlfile
+from kommandir.errors import KommandirError, UsageError
+from kommandir.yamlfile import did_you_mean
+
+
+def opened(options: Options, peon: str, command: Sequence[str]) -> int:
+    """Replace this process by an SSH session on ``peon``; raises UsageError when there is no such peon alive."""
+    opened_workspace = workspace.opened(workspace_asked(options), create=False)
+    peons = opened_workspace.peon_journal.peons()
+    alive = [name for name, record in peons.items() if record.may_exist]
+    if peon not in alive:
+        there = f"alive are: {', '.join(alive)}" if alive else "no peon of this job is alive"
+        raise UsageError(
+            f"no peon `{peon}` is alive{did_you_mean(peon, alive)}", hint=f"{there}; see `exekutir status`"
+        )
+    ssh = shutil.which("ssh")
+    if not ssh:
+        raise KommandirError("ssh is missing", hint="install the package openssh-client")
+    host_vars = yamlfile.mapping(opened_workspace.kommandir / "inventory" / "host_vars" / f"{peon}.yml").value
+    arguments = ssh_arguments(opened_workspace, peon, host_vars)
+    if command:
+        arguments.append(shlex.join(command))
+    os.execv(ssh, ["ssh", *arguments])  # noqa: S606  no shell is wanted here
+
+
+def ssh_arguments(place: workspace.Workspace, peon: str, host_vars: dict[str, Any]) -> list[str]:
+    """The arguments of ``ssh`` that lead to a peon with these host variables: our key, strict host keys."""
+    ssh = place.kommandir / "ssh"
+    arguments = [
+        "-i",
+        str(host_vars.get("ansible_ssh_private_key_file") or ssh / "kommandir_key"),
+        *("-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes"),
+        *("-o", f"UserKnownHostsFile={ssh / 'known_hosts'}"),
+        *shlex.split(str(host_vars.get("ansible_ssh_common_args") or "")),
+    ]
+    if host_vars.get("ansible_port"):
+        arguments += ["-p", str(host_vars["ansible_port"])]
+    user = host_vars.get("ansible_user")
+    address = str(host_vars.get("ansible_host") or peon)
+    return [*arguments, f"{user}@{address}" if user else address]

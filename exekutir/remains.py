@@ -1,0 +1,135 @@
+"""What is left of a job: strays of killed contexts and peons, ended; and the proof that nothing remains."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from exekutir import locks
+from exekutir.job import Job
+from kommandir.deadline import Deadline
+from kommandir.environment import JOB_TAG
+from kommandir.errors import LeftBehindError
+from kommandir.journal import PeonRecord
+from kommandir.process import GRACE, tagged
+
+#: Seconds in which the peons of a job must be gone.
+DESTRUCTION_LIMIT = 600.0
+
+
+def strays_ended(job: Job) -> int:
+    """End the processes that a killed context of this job left: TERM, a grace, KILL. How many there were comes back.
+
+    Whoever calls holds the lock of the workspace, so no context of this job is under way.
+    """
+    strays = _strays(job.uuid)
+    ended = len(strays)
+    if strays:
+        job.events.emit("warning", message=f"ending {ended} processes that a killed context left: {_named(strays)}")
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in strays:
+            _signalled(pid, number)
+        moment = Deadline.after(GRACE)
+        while strays and not moment.expired:
+            time.sleep(0.02)
+            strays = _strays(job.uuid)
+    return ended
+
+
+def _strays(uuid: str) -> list[int]:
+    ours = set(_ancestors(os.getpid()))
+    return [pid for pid in tagged(JOB_TAG, uuid) if pid not in ours and _runs(pid)]
+
+
+def _ancestors(pid: int) -> Iterable[int]:
+    while pid > 1:
+        yield pid
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            return
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _signalled(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _named(pids: Iterable[int]) -> str:
+    names = []
+    for pid in pids:
+        try:
+            names.append(f"{Path(f'/proc/{pid}/comm').read_text().strip()} ({pid})")
+        except OSError:
+            continue
+    return ", ".join(names)
+
+
+def kept(job: Job) -> bool:
+    """Whether the peons of this job stay alive after cleanup: by ``--keep``, or by ADEPT's variable ``cleanup``."""
+    if job.options.keep == "always" or job.variables.get("cleanup") is False:
+        return True
+    return job.options.keep == "on-failure" and failed_before(job)
+
+
+def failed_before(job: Job) -> bool:
+    """Whether ``setup`` or ``run`` of this job failed or was killed."""
+    last = job.workspace.journal.contexts()
+    return any(last.get(context, 0) != 0 for context in ("setup", "run"))
+
+
+def peons_released(job: Job) -> list[PeonRecord]:
+    """Destroy every peon that the journal knows of, or keep it under a lease that ends; those left over come back."""
+    alive = [peon for peon in job.workspace.peon_journal.peons().values() if peon.may_exist]
+    if not alive:
+        return []
+    from kommandir import provisioning
+
+    if kept(job):
+        expires = int(time.time() + job.options.keep_for)
+        for peon in alive:
+            provisioning.keep(job.workspace.kommandir, peon.name, expires)
+            job.events.emit("peon", peon=peon.name, state="kept", provider=peon.provider, message=_kept_until(expires))
+        return []
+    return provisioning.destroy_all(
+        job.workspace.kommandir,
+        deadline=Deadline.after(DESTRUCTION_LIMIT),
+        cancellation=job.cancellation,
+        events=job.events,
+        uuid=job.uuid,
+    )
+
+
+def _kept_until(expires: int) -> str:
+    until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(expires))
+    return f"kept until {until}; `exekutir login` gets there, `exekutir cleanup` ends it earlier"
+
+
+def nothing_left_demanded(job: Job, left: list[PeonRecord]) -> None:
+    """Look whether anything of the job is still there and say so; raises LeftBehindError when it is."""
+    found = [f"peon {peon.name} ({peon.provider or 'unknown provider'}, {peon.state})" for peon in left]
+    found += [f"process {name}" for name in filter(None, [_named(_strays(job.uuid))])]
+    found += [f"lock {holder.lock}" for holder in locks.holders(locks.lock_folder(job.variables)) if _of(job, holder)]
+    if found:
+        raise LeftBehindError(
+            "cleanup could not remove everything",
+            why="\n".join(found),
+            log=job.workspace.results,
+            hint="run `exekutir cleanup` again; `exekutir status` shows what is left",
+        )
+
+
+def _of(job: Job, holder: locks.Holder) -> bool:
+    return holder.job == job.uuid and holder.pid != os.getpid()

@@ -1,0 +1,155 @@
+"""The steps that the transitions consist of, those of the workspace and of ``job.xn``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from exekutir import kommandirs, workspace
+from exekutir.job import Job, keep_variables
+from exekutir.kommandirs import Kommandir
+from kommandir.deadline import Deadline
+from kommandir.errors import ExekutirError, ExitCode, JobError, StoppedError, UsageError, exit_code_of
+
+#: Seconds that the job's part of cleanup may take where nobody gave a limit; a job that hangs must not keep its peons.
+CLEANUP_LIMIT = 3600.0
+
+
+def workspace_made(job: Job) -> None:
+    """Keys, inventory, the kommandir's workspace = defaults overlaid by the job; variables kept."""
+    excludes = tuple(map(str, job.variables.get("sync_excludes") or ()))
+    keep_variables(job)
+    workspace.made(job.workspace, job.path, excludes)
+    extra_command_run(job, "extra_exekutir_setup")
+
+
+def kommandir_workspace_updated(job: Job) -> None:
+    """The kommandir's copy of the variables is complete; what the user wants done after that is done."""
+    kommandirs.updated(job)
+    if job.context != "cleanup":
+        extra_command_run(job, "extra_kommandir_setup")
+
+
+def extra_command_run(job: Job, variable: str) -> None:
+    """Run the user's own shell command, named by a variable with the keys of Ansible's ``shell`` module."""
+    told = job.variables.get(variable)
+    if not told or not told.get("command"):
+        return
+    from kommandir.provisioning import CloudCommand, run_command
+
+    outcome = run_command(
+        CloudCommand.parsed(_rendered(told, job), name=variable),
+        uuid=job.uuid,
+        environment={"WORKSPACE": str(job.workspace.path), "ADEPT_CONTEXT": job.context},
+        folder=job.workspace.path,
+        deadline=job.deadline,
+        cancellation=job.cancellation,
+    )
+    if outcome is not None and not outcome.good:
+        raise JobError(
+            f"{variable} failed with {outcome.end}",
+            why=job.events.redactor.text(outcome.stderr or outcome.stdout),
+            hint=f"mend the variable {variable}, then run the same command again",
+        )
+
+
+def _rendered(told: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    """ADEPT's way of writing the two workspaces in these commands, which Ansible templates there."""
+    places = {
+        "hostvars.exekutir.workspace": str(job.workspace.path),
+        "hostvars.exekutir.kommandir_workspace": str(job.workspace.kommandir),
+        "kommandir_workspace": str(job.workspace.kommandir),
+        "workspace": str(job.workspace.path),
+    }
+    plain = {name: str(value) for name, value in job.variables.items() if isinstance(value, str | int)}
+    return {key: _replaced(str(value), {**plain, **places}) for key, value in told.items() if value is not None}
+
+
+def _replaced(text: str, values: Mapping[str, str]) -> str:
+    import re
+
+    return re.sub(r"\{\{\s*([\w.]+)\s*\}\}", lambda match: values.get(match[1], match[0]), text)
+
+
+def caches_filled(job: Job, kommandir: Kommandir) -> None:
+    """Fetch what all peons need once, into the workspace's cache; nothing where ``git_cache_args`` names nothing."""
+    if not job.variables.get("git_cache_args"):
+        return
+    text = "- playbook:\n    filepath: playbooks/caches_filled.yml\n    inventory: inventory\n"
+    result = kommandirs.run_xn(job, kommandir, text=text, deadline=job.deadline)
+    if result.exit_code:
+        failure = result.failures[0] if result.failures else None
+        raise JobError(
+            "the caches can't be filled",
+            why=failure.message if failure else None,
+            log=failure.log if failure else None,
+            hint="mend the variable git_cache_args",
+        )
+
+
+def good_setup_demanded(job: Job) -> None:
+    """Raise UsageError unless the last ``setup`` was good and no ``cleanup`` has come since."""
+    state = None
+    for entry in job.workspace.journal.entries():
+        if entry.action == "context_finished" and entry.data.get("context") == "setup":
+            state = entry.data.get("exit_code")
+        elif entry.action == "context_started" and entry.data.get("context") in ("setup", "cleanup"):
+            state = entry.data.get("context")
+    if state == 0:
+        return
+    why = {
+        None: "it was never set up",
+        "setup": "its setup was killed, or is still under way",
+        "cleanup": "it has been cleaned up",
+    }.get(state, f"its setup ended with exit code {state}")
+    raise UsageError(f"run needs a good setup, but of this job {why}", hint="run `exekutir setup` first")
+
+
+def job_run(job: Job, kommandir: Kommandir) -> int:
+    """Run ``job.xn`` and keep its own exit code; the classified one comes back."""
+    deadline = job.deadline.within(CLEANUP_LIMIT) if job.context == "cleanup" else job.deadline
+    file = kommandir.workspace / "job.xn"
+    if not file.exists():
+        raise UsageError(f"{file} is not there", hint="set the job up again: `exekutir setup`")
+    result = kommandirs.run_xn(job, kommandir, file=file, deadline=deadline)
+    if not job.options.check:
+        job.workspace.record_exit("kommandir", job.context, result.exit_code)
+    job.cancellation.check("job.xn")
+    return int(result.outcome)
+
+
+def tolerated(job: Job, part: Callable[[Job], int]) -> int:
+    """The exit code of a part of cleanup whose failure does not stop the rest; only a signal does."""
+    try:
+        return part(job)
+    except StoppedError:
+        raise
+    except ExekutirError as error:
+        job.events.emit("warning", message=str(error))
+        return exit_code_of(error)
+
+
+def workspace_pruned(job: Job) -> None:
+    """Remove what ``cleanup_globs`` names, relative to the workspace; not with ``adept_debug``."""
+    if job.variables.get("adept_debug"):
+        return
+    base = job.workspace.path.resolve()
+    for pattern in job.variables.get("cleanup_globs") or ():
+        for path in sorted(base.glob(str(pattern).lstrip("/"))):
+            if ".." in path.parts or base not in path.parents:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=False)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def good(code: int) -> bool:
+    """Whether an exit code says that all went well."""
+    return code == ExitCode.GOOD
+
+
+def unlimited() -> Deadline:
+    """A deadline for what has to be finished whatever the limits of the job were."""
+    return Deadline.after(CLEANUP_LIMIT)

@@ -1,0 +1,74 @@
+"""The three context transitions, step by step as the operational overview has them.
+
+Each may be repeated, and each may be killed at any instant: the journal has the intent of everything that has an effect
+outside of the workspace, before the effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from exekutir import kommandirs, remains, steps
+from exekutir.job import Job
+from exekutir.kommandirs import Kommandir
+
+
+def setup(job: Job) -> int:
+    """Make the workspace, find the kommandir, and run ``job.xn`` so that peons are there and ready to be tested."""
+    with job.phase("workspace"):
+        steps.workspace_made(job)
+    with kommandir_in_use(job) as kommandir:
+        with job.phase("kommandir's workspace"):
+            steps.kommandir_workspace_updated(job)
+            steps.caches_filled(job, kommandir)
+        with job.phase("job.xn"):
+            return steps.job_run(job, kommandir)
+
+
+def run(job: Job) -> int:
+    """Run ``job.xn`` so that the peons are tested and their results are in the workspace; needs a good ``setup``."""
+    steps.good_setup_demanded(job)
+    with kommandir_in_use(job) as kommandir:
+        with job.phase("kommandir's workspace"):
+            steps.kommandir_workspace_updated(job)
+        with job.phase("job.xn"):
+            return steps.job_run(job, kommandir)
+
+
+def cleanup(job: Job) -> int:
+    """Run ``job.xn`` so that everything of the job is released, then destroy what the journal still knows of.
+
+    Neither a broken ``job.xn`` nor a kommandir that can't be had stops it; the first thing that went wrong is its
+    result.
+    """
+    with job.phase("strays"):
+        remains.strays_ended(job)
+    code = steps.tolerated(job, job_cleaned_up)
+    with job.phase("peons"):
+        left = remains.peons_released(job)
+    with job.phase("workspace"):
+        steps.workspace_pruned(job)
+    remains.nothing_left_demanded(job, left)
+    return code
+
+
+def job_cleaned_up(job: Job) -> int:
+    """The part of ``cleanup`` that is the job's own."""
+    with kommandir_in_use(job) as kommandir:
+        with job.phase("kommandir's workspace"):
+            steps.kommandir_workspace_updated(job)
+        with job.phase("job.xn"):
+            return steps.job_run(job, kommandir)
+
+
+@contextmanager
+def kommandir_in_use(job: Job) -> Iterator[Kommandir]:
+    """The kommandir, discovered or created under the exclusive lock, then used under the shared one."""
+    name = kommandirs.lock_name(job)
+    with ExitStack() as using:
+        with job.phase("kommandir"), job.locks.setup(name):
+            kommandir = kommandirs.discovered(job)
+            kommandirs.answering(kommandir)
+            using.enter_context(job.locks.use(name))
+        yield kommandir
