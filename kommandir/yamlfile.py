@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,12 @@ from kommandir.errors import UsageError
 
 #: A way into a document: keys and indexes.
 Way = tuple[Any, ...]
+
+#: Values in one document, with those that aliases repeat, and how deep they may lie: more is a mistake or an attack.
+MOST_PARTS = 200_000
+DEEPEST = 100
+#: Characters of a text that is read without a look at its depth before.
+SHORT = 20_000
 
 
 class VaultValue(str):
@@ -65,16 +71,42 @@ def load(path: Path) -> Document:
 
 def parse(text: str, source: str) -> Document:
     """The same for a text; ``source`` is what messages call it."""
-    lines: dict[Way, int] = {}
-    loader = _Loader(text)
+    documents = parse_all(text, source)
+    if len(documents) > 1:
+        raise UsageError(f"{documents[1].place()}: a second document starts here", hint="keep one document in a file")
+    return documents[0] if documents else Document(None, source, {})
+
+
+def parse_all(text: str, source: str) -> list[Document]:
+    """``parse`` for a text of any number of documents, in their order; lines count from the start of the text."""
     try:
-        node = loader.get_single_node()
-        value = _construct(loader, node, (), lines, source) if node else None
+        _demand_shallow(text, source)
+        loader = _Loader(text)
+        try:
+            return list(_documents(loader, source))
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         raise UsageError(_broken(error, source), hint="mend the YAML; `exekutir validate` checks all files") from error
-    finally:
-        loader.dispose()
-    return Document(value, source, lines)
+    except (RecursionError, UnicodeEncodeError) as error:
+        raise UsageError(f"{source}: not valid YAML: too deep, or not UTF-8") from error
+
+
+def _demand_shallow(text: str, source: str) -> None:
+    """The C library nests as deep as the text does, and dies of it; a short text can't go that deep."""
+    if len(text) < SHORT:
+        return
+    depth = 0
+    events: Iterable[Any] = yaml.parse(text, Loader=_Loader)
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise UsageError(f"{source}:{event.start_mark.line + 1}: too deep to be meant")
+
+
+def _documents(loader: Any, source: str) -> Iterator[Document]:
+    while loader.check_node():
+        yield _Reading(loader, source).document(loader.get_node())
 
 
 def mapping(path: Path) -> Document:
@@ -119,35 +151,61 @@ _Dumper.add_representer(VaultValue, lambda dumper, value: dumper.represent_scala
 _Dumper.add_representer(UnsafeValue, lambda dumper, value: dumper.represent_scalar("!unsafe", str(value)))
 
 
-def _construct(loader: Any, node: yaml.Node, way: Way, lines: dict[Way, int], source: str) -> Any:
-    lines[way] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        return _construct_mapping(loader, node, way, lines, source)
-    if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, item, (*way, index), lines, source) for index, item in enumerate(node.value)]
-    if node.tag in ("!vault", "!vault-encrypted"):
-        return VaultValue(node.value)
-    if node.tag == "!unsafe":
-        return UnsafeValue(node.value)
-    return loader.construct_object(node, deep=True)
+class _Reading:
+    """Makes plain values of the nodes of one document and notes their lines."""
 
+    def __init__(self, loader: Any, source: str) -> None:
+        self.loader, self.source = loader, source
+        self.lines: dict[Way, int] = {}
+        self._around: list[yaml.Node] = []
+        self._parts = 0
 
-def _construct_mapping(
-    loader: Any, node: yaml.MappingNode, way: Way, lines: dict[Way, int], source: str
-) -> dict[Any, Any]:
-    written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-    loader.flatten_mapping(node)  # merges `<<`
-    result: dict[Any, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        line = key_node.start_mark.line + 1
-        if not isinstance(key, str | int | float | bool | None):
-            raise UsageError(f"{source}:{line}: a list or mapping can't be a key")
-        if key in result and written.count(key_node.value) > 1:
-            raise UsageError(f"{source}:{line}: key `{key}` stands here twice", hint="remove one of the two")
-        result[key] = _construct(loader, value_node, (*way, key), lines, source)
-        lines[(*way, key)] = line
-    return result
+    def document(self, node: yaml.Node) -> Document:
+        return Document(self.value(node, ()), self.source, self.lines)
+
+    def value(self, node: yaml.Node, way: Way) -> Any:
+        line = node.start_mark.line + 1
+        self.lines[way] = line
+        self._parts += 1
+        if self._parts > MOST_PARTS or len(self._around) > DEEPEST:
+            raise UsageError(f"{self.source}:{line}: too large or too deep to be meant")
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node, line)
+        if any(node is outer for outer in self._around):
+            raise UsageError(f"{self.source}:{line}: an alias stands inside of what it names")
+        self._around.append(node)
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self.value(item, (*way, index)) for index, item in enumerate(node.value)]
+            return self.mapping(node, way)
+        finally:
+            self._around.pop()
+
+    def scalar(self, node: yaml.ScalarNode, line: int) -> Any:
+        if node.tag in ("!vault", "!vault-encrypted"):
+            return VaultValue(node.value)
+        if node.tag == "!unsafe":
+            return UnsafeValue(node.value)
+        try:
+            return self.loader.construct_object(node, deep=True)
+        except (ValueError, AttributeError, TypeError, LookupError, OverflowError) as error:  # its constructors let out
+            kind = node.tag.rpartition(":")[2]
+            raise UsageError(f"{self.source}:{line}: `{node.value}` is no {kind}", hint="put it in quotes") from error
+
+    def mapping(self, node: yaml.Node, way: Way) -> dict[Any, Any]:
+        written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        self.loader.flatten_mapping(node)  # merges `<<`
+        result: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise UsageError(f"{self.source}:{line}: a list or mapping can't be a key")
+            key = self.scalar(key_node, line)
+            if key in result and written.count(key_node.value) > 1:
+                raise UsageError(f"{self.source}:{line}: key `{key}` stands here twice", hint="remove one of the two")
+            result[key] = self.value(value_node, (*way, key))
+            self.lines[(*way, key)] = line
+        return result
 
 
 def _broken(error: yaml.YAMLError, source: str) -> str:
