@@ -197,14 +197,14 @@ def _ended_with_us(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def end_group(group: int, grace: float = GRACE) -> None:
-    """TERM for a process group, KILL for what is left after ``grace`` seconds; nothing where there is none."""
+    """TERM for a process group, KILL for what is left after ``grace`` seconds; returns when it is gone."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(group, number)
         except (ProcessLookupError, PermissionError):
             return
         moment = Deadline.after(grace)
-        while number == signal.SIGTERM and not moment.expired:
+        while not moment.expired:
             if not _group_alive(group):
                 return
             time.sleep(0.01)

@@ -12,7 +12,8 @@ MARK = "[redacted]"
 
 #: Names of variables whose values are secrets.
 SECRET_NAME = re.compile(
-    r"(pass(word|wd|phrase|code)?$|secret|token$|api_?key|access_?key|private_?key$|credential|auth_?key|_pass_|passwd|password)",
+    r"passw(or)?d|passphrase|secret|credential"
+    r"|(^|[_-])(pass|passcode|pwd|tokens?|api_?key|access_?key|private_?key|auth_?key)($|[_-])",
     re.IGNORECASE,
 )
 #: Names that look like secrets but hold the name of a file or a switch.
