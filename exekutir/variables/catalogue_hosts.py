@@ -1,0 +1,144 @@
+"""Known variables of hosts: how they are created and destroyed, what they are made of, and what roles do to them."""
+
+from __future__ import annotations
+
+from exekutir.variables.kinds import (
+    BOOLEAN,
+    COMMAND,
+    HOURS,
+    INTEGER,
+    MAPPING,
+    NAMES,
+    SECONDS,
+    TEXT,
+    ListOf,
+)
+from exekutir.variables.variable import Variable
+
+_CLOUD = (
+    Variable(
+        name="cloud_provisioning_command",
+        type=COMMAND,
+        meaning="The command that finds a host or creates it, and prints a YAML mapping of its host variables. Set by "
+        "the group of a provider. Each host has its own, so one in `exekutir_vars.yml` is the kommandir's alone.",
+        host="all",
+        passes=False,
+        adept=True,
+    ),
+    Variable(
+        name="cloud_destruction_command",
+        type=COMMAND,
+        meaning="The command that destroys a host. It succeeds when the host is gone already, or only half there.",
+        host="all",
+        passes=False,
+        adept=True,
+    ),
+    Variable(
+        name="cloud_environment",
+        type=MAPPING,
+        default={},
+        meaning="Environment variables of both commands. Values of names that look like secrets are never shown.",
+        host="all",
+        passes=False,
+        adept=True,
+    ),
+    Variable(
+        name="cloud_asserts",
+        type=NAMES,
+        default=(),
+        meaning="Conditions that must hold before either command is run.",
+        host="all",
+        passes=False,
+        adept=True,
+    ),
+    Variable(
+        name="cloud_timeout",
+        type=SECONDS,
+        default=600,
+        meaning="How long either command may take, in seconds; a command that hangs is then ended.",
+        host="all",
+        passes=False,
+    ),
+)
+
+_PEONS = (
+    Variable(
+        name="peon_groups",
+        type=ListOf(TEXT, single=True),
+        meaning="Groups that a peon joins when a playbook starts. Exactly one must be that of a provider "
+        "(`namespace`, `podman`, `existing`, or one of the job's own).",
+        host="peon",
+        passes=True,
+        adept=True,
+    ),
+    Variable(
+        name="peon_preservation",
+        type=HOURS,
+        default=24,
+        meaning="Hours after its creation at which a peon's lease ends; `exekutir reap` then destroys it.",
+        host="peon",
+        passes=True,
+    ),
+    Variable(
+        name="peon_memory",
+        type=INTEGER,
+        meaning="Limit on a peon's memory in MiB, where its provider can set one.",
+        host="peon",
+        passes=True,
+    ),
+    Variable(
+        name="peon_processes",
+        type=INTEGER,
+        meaning="Limit on the number of a peon's processes, where its provider can set one.",
+        host="peon",
+        passes=True,
+    ),
+    Variable(
+        name="peon_uplink",
+        type=BOOLEAN,
+        default=False,
+        meaning="Whether a peon may reach the network outside. It never reaches the kommandir or the exekutir.",
+        host="peon",
+        passes=True,
+    ),
+    Variable(
+        name="peon_image",
+        type=TEXT,
+        meaning="What a peon is made from: an image of its provider. By default the root filesystem that exekutir "
+        "builds and keeps.",
+        host="peon",
+        passes=True,
+        adept=True,
+    ),
+    Variable(
+        name="public_peons",
+        type=BOOLEAN,
+        default=False,
+        meaning="Whether anybody may reach the peons; a provider of the job's own may read it. Those that ship never "
+        "open a peon.",
+        host="peon",
+        passes=False,
+        adept=True,
+    ),
+    Variable(
+        name="needs_reboot",
+        type=BOOLEAN,
+        default=False,
+        meaning="A role sets it to true where a peon has to be rebooted; the role `rebooted` does so and sets it back.",
+        host="peon",
+        passes=False,
+        adept=True,
+    ),
+)
+
+_COMPUTED = tuple(
+    Variable(name=name, type=TEXT, meaning=meaning, host="peon", passes=False, adept=adept, computed=True)
+    for name, meaning, adept in (
+        ("peon_name", "Name of a peon at its provider: its name in the inventory, `-`, and the job's `uuid`.", False),
+        ("peon_expires", "When a peon's lease ends, in seconds since 1970; worked out when it is created.", False),
+        ("hostvarsfile", "The file of a host's own variables, `inventory/host_vars/NAME.yml` in the workspace.", True),
+        ("empty", "The values that count as not set: null, an empty text, list or mapping.", True),
+    )
+)
+
+VARIABLES = (*_CLOUD, *_PEONS, *_COMPUTED)

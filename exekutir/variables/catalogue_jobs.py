@@ -1,0 +1,272 @@
+"""Known variables of a job as a whole, of the exekutir and of the kommandir."""
+
+from __future__ import annotations
+
+from exekutir.variables.kinds import ANYTHING, BOOLEAN, COMMAND, INTEGER, NAMES, PATH, SECONDS, TEXT, ListOf, Record
+from exekutir.variables.variable import Variable
+
+#: Keys of one item of ``git_cache_args``: ``cachepath``, and the options of Ansible's ``git`` module.
+_GIT_CACHE = Record(
+    {
+        "repo": TEXT,
+        "cachepath": PATH,
+        "version": TEXT,
+        "recursive": BOOLEAN,
+        "depth": INTEGER,
+        "force": BOOLEAN,
+        "update": BOOLEAN,
+        "clone": BOOLEAN,
+        "refspec": TEXT,
+        "reference": PATH,
+        "remote": TEXT,
+        "single_branch": BOOLEAN,
+        "track_submodules": BOOLEAN,
+        "accept_hostkey": BOOLEAN,
+        "accept_newhostkey": BOOLEAN,
+        "key_file": PATH,
+        "ssh_opts": TEXT,
+        "executable": PATH,
+        "bare": BOOLEAN,
+        "umask": TEXT,
+        "verify_commit": BOOLEAN,
+        "gpg_allowlist": NAMES,
+        "archive": PATH,
+        "archive_prefix": TEXT,
+        "separate_git_dir": PATH,
+    },
+    required=("repo", "cachepath"),
+)
+
+_JOB = (
+    Variable(
+        name="uuid",
+        type=TEXT,
+        meaning="Names everything of this job: hosts, users, folders. Made once in `setup` (a letter, random digits) "
+        "and never changed. Lower-case letters, digits and `-`, a letter first, at most 32: valid as the name of a "
+        "user and of a host.",
+        host="all",
+        passes=True,
+        adept=True,
+        reader="program",
+    ),
+    Variable(
+        name="job_path",
+        type=PATH,
+        meaning="The folder of the job, or the name of a bundled one. A relative one in a file starts at that file's "
+        "folder. Better given with `--job`.",
+        host="exekutir",
+        passes=False,
+        adept=True,
+        reader="program",
+    ),
+    Variable(
+        name="job_name",
+        type=TEXT,
+        meaning="What people call the job, in the display and in results. By default the last part of `job_path`.",
+        host="all",
+        passes=True,
+        adept=True,
+        reader="program",
+    ),
+    Variable(
+        name="adept_debug",
+        type=BOOLEAN,
+        default=False,
+        meaning="Roles show the values they work with, and cleanup leaves the files that `cleanup_globs` names.",
+        host="all",
+        passes=True,
+        adept=True,
+        reader="program",
+    ),
+    Variable(
+        name="cleanup",
+        type=BOOLEAN,
+        default=True,
+        meaning="Whether the peons are destroyed in the context `cleanup`. If not, they live until their lease ends.",
+        host="all",
+        passes=True,
+        adept=True,
+        reader="program",
+    ),
+    Variable(
+        name="cleanup_globs",
+        type=NAMES,
+        default=(),
+        meaning="Files that `cleanup` removes: patterns of a shell, relative to the workspace. Meant for credentials.",
+        host="exekutir",
+        passes=False,
+        adept=True,
+        reader="program",
+    ),
+    Variable(
+        name="environment_pass",
+        type=NAMES,
+        default=(),
+        meaning="Names of environment variables that commands and playbooks of the job may see besides the usual ones.",
+        host="all",
+        passes=True,
+        reader="program",
+    ),
+    Variable(
+        name="git_cache_args",
+        type=ListOf(_GIT_CACHE),
+        default=(),
+        meaning="Git repositories that are fetched once into the workspace's `cache/`, below `cachepath`, with options "
+        "of Ansible's `git` module.",
+        host="kommandir",
+        passes=False,
+        adept=True,
+    ),
+    Variable(
+        name="no_log_synchronize",
+        type=BOOLEAN,
+        default=True,
+        meaning="Hides the long lists of files that copying prints.",
+        host="all",
+        passes=True,
+        adept=True,
+    ),
+    Variable(
+        name="pull_request_description",
+        type=TEXT,
+        meaning="Text of the pull request that the job tests, for the job to use as it likes.",
+        host="all",
+        passes=True,
+        adept=True,
+    ),
+    Variable(
+        name="mitogen",
+        type=BOOLEAN,
+        meaning="Whether playbooks use mitogen's strategy. Where it is not set, they do if mitogen is installed and "
+        "compatible.",
+        host="all",
+        passes=True,
+        reader="program",
+    ),
+)
+
+_EXEKUTIR = (
+    Variable(
+        name="extra_exekutir_setup",
+        type=COMMAND,
+        meaning="A shell command that `setup` runs on the exekutir once the kommandir's workspace is laid out, for "
+        "files that only this host has.",
+        host="exekutir",
+        passes=False,
+        adept=True,
+    ),
+    Variable(
+        name="extra_kommandir_setup",
+        type=Record({**COMMAND.keys, "delegate": TEXT}, required=("command",), name="command"),
+        meaning="The same, each time that the kommandir's workspace is brought up to date.",
+        host="exekutir",
+        passes=False,
+        adept=True,
+    ),
+    Variable(
+        name="sync_excludes",
+        type=NAMES,
+        default=(),
+        meaning="Names at the top of the job's folder that are not copied into the workspace.",
+        host="exekutir",
+        passes=False,
+        reader="program",
+    ),
+    Variable(
+        name="lock_dir",
+        type=PATH,
+        meaning="Folder of the locks; all who share a kommandir must name the same. By default "
+        "`$EXEKUTIR_STATE/locks`, else `~/.local/state/exekutir/locks`.",
+        host="exekutir",
+        passes=False,
+        reader="program",
+    ),
+    Variable(
+        name="lock_timeout",
+        type=SECONDS,
+        meaning="How long to wait for a lock, in seconds; after that the exit code is 6. By default as long as "
+        "`--timeout` allows.",
+        host="exekutir",
+        passes=False,
+        reader="program",
+    ),
+)
+
+_KOMMANDIR = (
+    Variable(
+        name="kommandir_groups",
+        type=NAMES,
+        default=("nocloud",),
+        meaning="Groups of the kommandir; the one with the name of a provider says where it comes from. `nocloud`: "
+        "this host, in a folder of its own.",
+        host="exekutir",
+        passes=False,
+        adept=True,
+        reader="program",
+    ),
+    Variable(
+        name="kommandir_name_prefix",
+        type=TEXT,
+        default="",
+        meaning="First part of the kommandir's name; jobs with the same one share a kommandir and its locks.",
+        host="exekutir",
+        passes=False,
+        adept=True,
+        reader="program",
+    ),
+    Variable(
+        name="stonith",
+        type=BOOLEAN,
+        default=False,
+        meaning="Whether `cleanup` also destroys the kommandir, however new it is.",
+        host="exekutir",
+        passes=False,
+        adept=True,
+        reader="program",
+    ),
+)
+
+#: Set for every playbook and command; whoever else sets them would only break his job.
+_COMPUTED = tuple(
+    Variable(name=name, type=TEXT, meaning=meaning, host="all", passes=False, adept=adept, computed=True)
+    for name, meaning, adept in (
+        (
+            "workspace",
+            "Folder of all state, as the host that reads it sees it; on the kommandir its own workspace.",
+            True,
+        ),
+        (
+            "kommandir_workspace",
+            "The authoritative copy of the kommandir's workspace: `kommandir_workspace` there.",
+            True,
+        ),
+        ("adept_context", "The context: `setup`, `run` or `cleanup`.", True),
+        ("adept_path", "Folder in which exekutir's own roles and playbooks lie.", True),
+        ("adept_optional", "Further arguments of the command line, as one text.", True),
+    )
+)
+
+
+#: ADEPT knows these. A job that sets them is good, and they stay on the exekutir, but no role of ours reads them.
+_UNREAD = tuple(
+    Variable(name=name, type=kind, meaning=meaning, host="exekutir", passes=False, adept=True, reader="nobody")
+    for name, kind, meaning in (
+        ("install_rpms", ANYTHING, "Packages for the kommandir."),
+        ("repo_rpms", ANYTHING, "Packages that hold repositories, for the kommandir."),
+        ("enable_repos", ANYTHING, "Repositories to use for `install_rpms`."),
+        ("disable_repos", ANYTHING, "Repositories not to use for `install_rpms`."),
+        (
+            "workspace_keep",
+            ANYTHING,
+            "Files that cleanup leaves; here it leaves all that `cleanup_globs` does not name.",
+        ),
+        ("extra_workspace_keep", ANYTHING, "More of them."),
+        ("cleanup_assertions", ANYTHING, "Conditions for the cleanup of the workspace."),
+        ("compatible_ansible_minimum", ANYTHING, "Oldest Ansible for the job; the package's own bounds hold here."),
+        ("compatible_ansible_maximum", ANYTHING, "Newest Ansible for the job."),
+        ("default_kommandir_groups", ANYTHING, "Groups of the kommandir where `kommandir_groups` is not set."),
+        ("cloud_type", ANYTHING, "Older name for one group of the kommandir."),
+    )
+)
+
+VARIABLES = (*_JOB, *_EXEKUTIR, *_KOMMANDIR, *_COMPUTED, *_UNREAD)

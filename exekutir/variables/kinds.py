@@ -1,0 +1,265 @@
+"""What a variable may hold: kinds of values, each of which says what is wrong with one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kommandir.yamlfile import UnsafeValue, VaultValue, Way, did_you_mean
+
+#: What Ansible takes for true and false in a text.
+TRUE_WORDS = frozenset({"true", "yes", "on", "y", "t", "1"})
+FALSE_WORDS = frozenset({"false", "no", "off", "n", "f", "0"})
+
+_NAMES = {bool: "a boolean", int: "an integer", float: "a number", str: "a text", list: "a list", dict: "a mapping"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong inside a value."""
+
+    #: The way from the value to what is wrong.
+    way: Way
+    message: str
+    hint: str = ""
+
+
+class Kind(Protocol):
+    """What a variable may hold."""
+
+    @property
+    def name(self) -> str:
+        """What the reference and messages call it."""
+
+    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
+        """Everything that is wrong with a value that is set, with the way to it."""
+
+    def converted(self, text: str) -> Any:
+        """The value that a text of the command line means; the text itself where it means none."""
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value counts as "not set": null, an empty text, list or mapping, as ADEPT's variable ``empty``."""
+    return value is None or (isinstance(value, str | list | tuple | Mapping) and len(value) == 0)
+
+
+def is_template(value: Any) -> bool:
+    """Whether Ansible will replace this text by what it evaluates to."""
+    return isinstance(value, str) and not isinstance(value, UnsafeValue) and ("{{" in value or "{%" in value)
+
+
+def is_open(value: Any) -> bool:
+    """Whether nobody knows the value yet: a template, or a text that only Ansible can decrypt."""
+    return isinstance(value, VaultValue) or is_template(value)
+
+
+def described(value: Any) -> str:
+    """The kind of a value in words, for messages."""
+    return _NAMES.get(type(value), f"a {type(value).__name__}")
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Whatever a job likes."""
+
+    name: str = "anything"
+
+    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
+        """Nothing is ever wrong."""
+        return iter(())
+
+    def converted(self, text: str) -> Any:
+        """The text as it is."""
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """True or false; a quoted word is neither, since Ansible's conditions refuse it."""
+
+    name: str = "boolean"
+
+    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
+        """Anything but a boolean."""
+        if isinstance(value, bool) or is_open(value):
+            return
+        quoted = isinstance(value, str) and value.lower() in TRUE_WORDS | FALSE_WORDS
+        hint = "write it without quotes" if quoted else "true or false"
+        yield Problem(way, f"must be a boolean, but is {described(value)}: {value!r}", hint)
+
+    def converted(self, text: str) -> Any:
+        """The words that Ansible's ``bool`` filter knows."""
+        word = text.strip().lower()
+        if word in TRUE_WORDS:
+            return True
+        return False if word in FALSE_WORDS else text
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An integer or a number, also as a quoted text of digits; ``least`` is the smallest one allowed."""
+
+    name: str = "integer"
+    whole: bool = True
+    least: float | None = 0
+
+    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
+        """Anything that is no number, or one that is too small."""
+        if is_open(value):
+            return
+        number = self.converted(value) if isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int if self.whole else int | float):
+            article = "an" if self.name[0] in "aeiou" else "a"
+            yield Problem(way, f"must be {article} {self.name}, but is {described(value)}: {value!r}")
+        elif self.least is not None and not number >= self.least:
+            yield Problem(way, f"must be {self.least:g} or more, but is {value!r}")
+
+    def converted(self, text: str) -> Any:
+        """Decimal digits only, so that nothing is read in another base."""
+        try:
+            return int(text) if self.whole or text.strip().lstrip("+-").isdigit() else float(text)
+        except ValueError:
+            return text
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text; what YAML reads as a number or boolean must be quoted, since it no longer is what was written."""
+
+    name: str = "text"
+    choices: tuple[str, ...] = ()
+
+    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
+        """Anything but a text, or a text that is none of the choices."""
+        if is_open(value):
+            return
+        if not isinstance(value, str):
+            scalar = isinstance(value, bool | int | float) or not isinstance(value, list | Mapping)
+            hint = "put it in quotes" if scalar else ""
+            yield Problem(way, f"must be a text, but YAML reads {described(value)}: {value!r}", hint)
+        elif self.choices and value not in self.choices:
+            near = did_you_mean(value, self.choices)
+            yield Problem(way, f"can't be `{value}`{near}", "one of " + ", ".join(self.choices))
+
+    def converted(self, text: str) -> Any:
+        """The text as it is."""
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list whose items are all of one kind."""
+
+    item: Kind
+    #: Names of old jobs are single texts where a list is meant.
+    single: bool = False
+
+    @property
+    def name(self) -> str:
+        """``list of ITEMS``."""
+        plural = {"text": "texts", "mapping": "mappings", "anything": "anything"}
+        return f"list of {plural.get(self.item.name, self.item.name)}"
+
+    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
+        """A value that is no list, and whatever is wrong with each item."""
+        if is_open(value) or (self.single and isinstance(value, str)):
+            return
+        if not isinstance(value, list | tuple):
+            example = f"[{value}]" if isinstance(value, str) else ""
+            hint = f"write it as a list: {example}" if example else ""
+            yield Problem(way, f"must be a {self.name}, but is {described(value)}: {value!r}", hint)
+            return
+        for index, item in enumerate(value):
+            yield from self.item.problems(item, (*way, index))
+
+    def converted(self, text: str) -> Any:
+        """A YAML or JSON list."""
+        return _flow(text, "[", list)
+
+
+@dataclass(frozen=True, slots=True)
+class MappingOf:
+    """A mapping of any names to values of one kind."""
+
+    value: Kind
+    name: str = "mapping"
+
+    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
+        """A value that is no mapping, and whatever is wrong with each of its values."""
+        if is_open(value):
+            return
+        if not isinstance(value, Mapping):
+            yield Problem(way, f"must be a mapping, but is {described(value)}: {value!r}", "write it as `name: value`")
+            return
+        for key, item in value.items():
+            if item is not None:
+                yield from self.value.problems(item, (*way, key))
+
+    def converted(self, text: str) -> Any:
+        """A YAML or JSON mapping."""
+        return _flow(text, "{", dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A mapping whose keys are known."""
+
+    keys: Mapping[str, Kind] = field(hash=False)
+    required: tuple[str, ...] = ()
+    name: str = "mapping"
+
+    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
+        """A value that is no mapping, keys that are unknown or missing, and what is wrong with their values."""
+        if is_open(value):
+            return
+        if not isinstance(value, Mapping):
+            yield Problem(way, f"must be a mapping, but is {described(value)}: {value!r}", self._example())
+            return
+        for key, item in value.items():
+            if key not in self.keys:
+                near = did_you_mean(str(key), self.keys)
+                yield Problem((*way, key), f"unknown key `{key}`{near}", "known are " + ", ".join(self.keys))
+            elif item is not None:
+                yield from self.keys[key].problems(item, (*way, key))
+        for key in self.required:
+            if is_empty(value.get(key)):
+                yield Problem(way, f"key `{key}` is missing", self._example())
+
+    def _example(self) -> str:
+        return "{" + ", ".join(f"{key}: ..." for key in self.required or tuple(self.keys)[:1]) + "}"
+
+    def converted(self, text: str) -> Any:
+        """A YAML or JSON mapping."""
+        return _flow(text, "{", dict)
+
+
+def _flow(text: str, opening: str, wanted: type) -> Any:
+    """A list or mapping in YAML's flow style; anything else stays the text it is."""
+    if not text.lstrip().startswith(opening) or text.lstrip().startswith("{{"):
+        return text
+    from kommandir.errors import UsageError
+    from kommandir.yamlfile import parse
+
+    try:
+        value = parse(text, "-e").value
+    except UsageError:
+        return text
+    return value if isinstance(value, wanted) else text
+
+
+ANYTHING = Anything()
+BOOLEAN = Boolean()
+INTEGER = Number()
+SECONDS = Number(name="number (seconds)", whole=False)
+HOURS = Number(name="number (hours)", whole=False)
+TEXT = Text()
+PATH = Text(name="path")
+NAMES = ListOf(TEXT)
+MAPPING = MappingOf(ANYTHING)
+#: Keys of a command that a person brings: those of Ansible's ``shell`` module, as ADEPT has them.
+COMMAND = Record(
+    {"command": TEXT, "chdir": PATH, "creates": PATH, "executable": PATH, "removes": PATH},
+    required=("command",),
+    name="command",
+)
