@@ -63,10 +63,9 @@ class Redactor:
     def add(self, secrets: Iterable[str]) -> None:
         """Take more secrets; templates (``{{ ... }}``) and values shorter than SHORTEST are none."""
         for secret in secrets:
-            lines = [secret, *secret.splitlines()] if "\n" in secret else [secret]
-            for text in (line.strip() for line in lines):
+            for text in (line.strip() for line in [secret, *secret.splitlines()]):
                 if len(text) >= SHORTEST and "{{" not in text and not text.startswith("-----"):
-                    self._secrets |= {text, json.dumps(text)[1:-1], quote(text, safe="")}
+                    self._secrets |= {text, json.dumps(text)[1:-1], quote(text, safe="", errors="replace")}
         if self._secrets:
             longest_first = sorted(self._secrets, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
