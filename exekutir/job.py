@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exekutir import secrets
 from exekutir.locks import Holder, LockFolder, lock_folder
 from exekutir.options import Options
 from exekutir.workspace import Workspace
@@ -18,7 +19,7 @@ from kommandir.deadline import Deadline
 from kommandir.errors import ExekutirError, KommandirError
 from kommandir.events import FILE_NAME as EVENTS
 from kommandir.events import EventStream, Subscriber
-from kommandir.redaction import Redactor, secret_values
+from kommandir.redaction import Redactor
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def load(
             raise
         variables = _remembered(workspace, error)
         warnings.append(f"the variables can't be read; cleanup goes on with those of the journal: {error}")
-    redactor = Redactor([*secret_values(variables), *secret_values(extra), *_job_secrets(workspace)])
+    redactor = Redactor(_secrets(variables, extra, workspace))
     events = EventStream(
         workspace.results / EVENTS if workspace.results.is_dir() or context == "setup" else None, redactor, context
     )
@@ -174,11 +175,9 @@ def _remembered(workspace: Workspace, error: Exception) -> dict[str, Any]:
     raise error
 
 
-def _job_secrets(workspace: Workspace) -> Iterator[str]:
-    """The secrets among the job's own variables; files that are broken are somebody else's to complain about."""
-    inventory = workspace.kommandir / "inventory"
-    for path in (workspace.kommandir_vars, *sorted(inventory.glob("*_vars/**/*.y*ml"))):
-        try:
-            yield from secret_values(yamlfile.mapping(path).value)
-        except ExekutirError:
-            continue
+def _secrets(variables: Mapping[str, Any], extra: Mapping[str, Any], workspace: Workspace) -> Iterator[str]:
+    """All secrets that the job's own folder, its workspace and its variables hold."""
+    yield from secrets.of_variables(variables, extra)
+    yield from secrets.of_folder(workspace.kommandir)
+    if variables.get("job_path"):
+        yield from secrets.of_folder(Path(str(variables["job_path"])))
