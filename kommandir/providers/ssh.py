@@ -1,0 +1,146 @@
+"""SSH into a peon that has no address: keys, the server's settings, and the client's arguments.
+
+The peon's first process waits on a unix socket that was bound outside of the peon; ``ssh`` gets a connection to it from
+``kommandir/providers/ssh_socket.py`` (a ProxyCommand that hands over the descriptor and ends). So no process of the
+host enters the peon, and a process number that was used again can never lead elsewhere.
+"""
+
+# ruff: noqa: PTH - pathlib takes longer to import than a peon takes to start
+
+from __future__ import annotations
+
+import _socket  # `socket` takes 9 ms to import, a fifth of what it takes to create a peon
+import os
+import shlex
+import sys
+
+from kommandir.providers.faults import ProviderError, ProviderUsageError
+
+#: Where the files of the SSH server lie inside a peon.
+FOLDER = "/run/exekutir"
+#: The file name of the socket, in the peon's directory on the host.
+SOCKET = "ssh"
+#: The peon's host key, in its directory on the host; the public one has .pub.
+HOST_KEY = "host_key"
+AUTHORIZED_KEYS = "authorized_keys"
+KNOWN_HOSTS = "known_hosts"
+BACKLOG = 64
+
+_SSHD_CONFIG = f"""\
+HostKey {FOLDER}/{HOST_KEY}
+AuthorizedKeysFile {FOLDER}/{AUTHORIZED_KEYS} .ssh/authorized_keys
+StrictModes no
+UsePAM no
+UseDNS no
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PrintMotd no
+PidFile none
+AcceptEnv LANG LC_*
+Subsystem sftp internal-sftp
+"""
+
+
+def server_files(directory: str) -> dict[str, tuple[int, bytes]]:
+    """The files of the SSH server inside a peon, from the peon's directory on the host: name to (mode, content)."""
+    init = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peon_init.py")
+    return {
+        "sshd_config": (0o644, _SSHD_CONFIG.encode()),
+        HOST_KEY: (0o600, _content(f"{directory}/{HOST_KEY}")),
+        AUTHORIZED_KEYS: (0o644, _content(f"{directory}/{AUTHORIZED_KEYS}")),
+        "init.py": (0o644, _content(init)),
+    }
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def authorize(directory: str, public_key: str) -> None:
+    """Let the key in the file ``public_key`` log in; raises ProviderUsageError when it is none."""
+    try:
+        key = _content(public_key)
+    except OSError as error:
+        raise ProviderUsageError(f"--public-key {public_key}: {error.strerror}") from None
+    if b"PRIVATE KEY" in key or len(key.split()) < 2:
+        raise ProviderUsageError(f"--public-key {public_key} is not a public key, one line as ssh-keygen writes it")
+    _write(f"{directory}/{AUTHORIZED_KEYS}", key.strip() + b"\n", 0o644)
+
+
+def _write(path: str, content: bytes, mode: int) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with open(handle, "wb") as file:
+        file.write(content)
+
+
+def start_key(directory: str, name: str) -> int:
+    """Start making a peon's host key, unless it has one; returns the process for ``finish_key``, 0 for none."""
+    path = f"{directory}/{HOST_KEY}"
+    if os.path.exists(f"{path}.pub"):
+        return 0
+    if os.path.exists(path):
+        os.unlink(path)
+    arguments = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path]
+    try:
+        return os.posix_spawnp(arguments[0], arguments, os.environ)
+    except FileNotFoundError:
+        raise ProviderError("ssh-keygen is not installed: apt-get install openssh-client") from None
+
+
+def finish_key(directory: str, name: str, process: int) -> str:
+    """Wait for the host key; writes known_hosts and returns the public key as `ssh-ed25519 AAAA...`."""
+    if process and os.waitpid(process, 0)[1]:
+        raise ProviderError(f"ssh-keygen made no host key in {directory}; its own message is above")
+    key = host_key(directory)
+    _write(f"{directory}/{KNOWN_HOSTS}", f"{name} {key}\n".encode(), 0o644)
+    return key
+
+
+def host_key(directory: str) -> str:
+    """The public host key of a peon, without its comment."""
+    return " ".join(_content(f"{directory}/{HOST_KEY}.pub").decode().split()[:2])
+
+
+def listen(directory: str) -> int:
+    """Bind the peon's socket anew; returns its descriptor."""
+    # A path of a unix socket has 107 bytes at most: bind it by its bare name.
+    before = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(directory)
+        if os.path.lexists(SOCKET):
+            os.unlink(SOCKET)
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        listener.bind(SOCKET)
+        os.chmod(SOCKET, 0o600)
+        listener.listen(BACKLOG)
+        return listener.detach()
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+def variables(directory: str, name: str) -> dict[str, object]:
+    """The host variables with which Ansible, rsync and a person's ssh reach a peon by its name, host key checked."""
+    helper = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ssh_socket.py")
+    proxy = shlex.join([sys.executable, "-I", "-S", helper, directory]).replace("%", "%%")
+    arguments = [
+        *("-o", f"ProxyCommand={proxy}", "-o", "ProxyUseFdpass=yes", "-o", f"HostKeyAlias={name}"),
+        *("-o", f"UserKnownHostsFile={_quoted(f'{directory}/{KNOWN_HOSTS}')}", "-o", "GlobalKnownHostsFile=/dev/null"),
+        *("-o", "StrictHostKeyChecking=yes"),
+    ]
+    return {
+        "ansible_connection": "ssh",
+        "ansible_host": name,
+        "ansible_port": 22,
+        "ansible_user": "root",
+        "ansible_ssh_common_args": shlex.join(arguments),
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "ssh_host_key": host_key(directory),
+    }
+
+
+def _quoted(path: str) -> str:
+    """A path for ssh's own configuration, which expands % and splits at blanks."""
+    return '"' + path.replace("%", "%%") + '"' if " " in path else path.replace("%", "%%")

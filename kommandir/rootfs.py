@@ -1,0 +1,266 @@
+"""Builds the root filesystem of peons: once a user, outside of any checkout, from this host's own package sources.
+
+    kommandir rootfs build [--from TAR]       python -m kommandir.rootfs build [--from TAR]
+
+It is a tar (for podman) and, unpacked with the owners that peons have on this host, a tree (for namespaces). Both appear
+in one step, under a lock, so that two first jobs build it once. Only the standard library is used: providers import it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kommandir import apt_sources
+from kommandir.providers import rootfs_cache
+from kommandir.providers.faults import ProviderError, ProviderUsageError
+from kommandir.providers.identities import Identities, of_this_user, run_mapped
+
+#: Seconds that another build may take.
+PATIENCE = 900.0
+#: Lines of mmdebstrap's output that an error shows.
+_TAIL = 15
+
+
+def say(text: str) -> None:
+    """Tell the person who waits what is going on."""
+    print(f"{time.strftime('%H:%M:%SZ', time.gmtime())} rootfs: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[Path]:
+    """Hold the lock of this user's root filesystems; gives the directory of the current one."""
+    directory = Path(rootfs_cache.directory())
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with (directory.parent / ".lock").open("w", encoding="utf-8") as file:
+        _wait_for(file.fileno())
+        yield directory
+
+
+def _wait_for(handle: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    told = False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ProviderError(f"another process has been building the root filesystem for {PATIENCE:g} s") from None
+            if not told:
+                say("another process is building it; waiting for it")
+                told = True
+            time.sleep(0.2)
+        else:
+            return
+
+
+def build_tar(source: Path | None = None) -> Path:
+    """The tar of the current root filesystem, built by mmdebstrap or copied from ``source`` where there is none.
+
+    Raises ProviderError with the end of mmdebstrap's output, and the file that has all of it.
+    """
+    with _lock() as directory:
+        return _ensure_tar(directory, source)
+
+
+def _ensure_tar(directory: Path, source: Path | None) -> Path:
+    tar = directory / rootfs_cache.TAR
+    if tar.is_file():
+        return tar
+    _sweep(directory.parent)
+    started = time.monotonic()
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=directory.parent))
+    try:
+        new.chmod(0o755)
+        if source:
+            say(f"copying {source}")
+            shutil.copyfile(source, new / rootfs_cache.TAR)
+        else:
+            _bootstrap(new / rootfs_cache.TAR, directory.parent)
+        _write_manifest(new, source)
+        new.rename(directory)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    say(f"{tar} is ready after {time.monotonic() - started:.0f} s; it is kept for all further jobs")
+    return tar
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what killed builds left; the lock is held, so nobody is at work on it."""
+    for left in directory.glob(".new-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _write_manifest(directory: Path, source: Path | None) -> None:
+    with (directory / rootfs_cache.TAR).open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    manifest = {
+        "key": rootfs_cache.key(),
+        "release": rootfs_cache.release(),
+        "packages": list(rootfs_cache.PACKAGES),
+        "sha256": checksum,
+        "source": str(source) if source else "mmdebstrap",
+        "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    (directory / rootfs_cache.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def checksum() -> str:
+    """The SHA-256 of the current root filesystem's tar, which must be built."""
+    manifest = Path(rootfs_cache.directory()) / rootfs_cache.MANIFEST
+    return str(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
+
+
+def _bootstrap(tar: Path, log_directory: Path) -> None:
+    if not shutil.which("mmdebstrap"):
+        raise ProviderError(
+            "mmdebstrap is not installed: apt-get install mmdebstrap; or give the root filesystem of any Debian or "
+            "Ubuntu container with openssh-server and python3: kommandir rootfs build --from TAR"
+        )
+    log = log_directory / "build.log"
+    with tempfile.TemporaryDirectory(prefix="exekutir-rootfs-") as scratch, log.open("wb") as output:
+        command = _command(tar, Path(scratch))
+        say(f"building {rootfs_cache.key()} from this host's package sources (half a minute or so); log: {log}")
+        code = _follow(command, output.fileno(), log)
+    if code:
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:])
+        raise ProviderError(f"mmdebstrap ended with {code}:\n{tail}\nall of it: {log}; the command: {' '.join(command)}")
+
+
+def _command(tar: Path, scratch: Path) -> list[str]:
+    """mmdebstrap's command line; what fits only this host (proxies, certificates) is removed from the result."""
+    release = rootfs_cache.release()
+    scratch.chmod(0o755)
+    sources = apt_sources.of_release(release)
+    options = [
+        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        "--variant=minbase",
+        f"--include={','.join(rootfs_cache.PACKAGES)}",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        *(f"--aptopt={option}" for option in apt_sources.connection_options()),
+        '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/hostname" "$1/etc/resolv.conf"',
+        '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_*',
+        '--customize-hook=touch "$1/etc/resolv.conf"',
+        "--format=tar",
+        "--skip=output/dev",
+    ]
+    command = ["mmdebstrap", *options, release, str(tar)]
+    for number, (name, text) in enumerate(sources.items()):
+        file = scratch / f"{number}{Path(name).suffix}"
+        file.write_text(text, encoding="utf-8")
+        file.chmod(0o644)
+        command.append(str(file))
+    return command
+
+
+def _follow(command: Sequence[str], output: int, log: Path) -> int:
+    """Run the build with its output in a file, and show its steps as they come."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/")
+    shown = 0
+    try:
+        while True:
+            ended = child.poll()
+            steps = [line for line in _lines(log) if line.startswith("I: ")]
+            for line in steps[shown:]:
+                say(line.removeprefix("I: "))
+            shown = len(steps)
+            if ended is not None:
+                return ended
+            time.sleep(0.3)
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def build_tree(identities: Identities, source: Path | None = None) -> Path:
+    """The unpacked root filesystem for peons with these numbers, and its tar, both built where they are missing."""
+    with _lock() as directory:
+        tree = Path(rootfs_cache.tree_path(identities))
+        if tree.is_dir():
+            return tree
+        tar = _ensure_tar(directory, source)
+        say("unpacking it for peons")
+        _unpack(tar, tree, identities)
+        say(f"{tree} is ready")
+        return tree
+
+
+def _unpack(tar: Path, tree: Path, identities: Identities) -> None:
+    """Unpack inside a user namespace, where the peons' numbers are; what a killed run left is removed first."""
+    handle = os.open(tree.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    new = f".{tree.name}.new"
+    # Root of this namespace is the user, who owns the directory; the peon's numbers follow from 1 on.
+    script = 'rm -rf "$1" && mkdir -m 0755 "$1" && chown 1:1 "$1"'
+    try:
+        code = run_mapped(identities, ["sh", "-c", script, "sh", new], own_first=True, directory=handle)
+        code = code or _unpack_mapped(tar, tree.parent / new, identities)
+    finally:
+        os.close(handle)
+    if code:
+        raise ProviderError(f"unpacking {tar} failed with {code}; its message is above; is the disk full? df {tree.parent}")
+    (tree.parent / new).rename(tree)
+
+
+def _unpack_mapped(tar: Path, target: Path, identities: Identities) -> int:
+    with tar.open("rb") as file:
+        handle = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # By its descriptor, as the peon's numbers may not be let through the directories above the tar.
+            os.set_inheritable(file.fileno(), True)
+            script = f"exec tar -x -p --numeric-owner --exclude='./dev/*' -f - <&{file.fileno()}"
+            return run_mapped(identities, ["sh", "-c", script], own_first=False, directory=handle)
+        finally:
+            os.close(handle)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `kommandir rootfs`; returns its exit code."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="kommandir rootfs", description="the peons' root filesystem")
+    parser.add_argument("action", choices=["build", "path"], help="build it where it is missing, or say where it lies")
+    parser.add_argument("--from", dest="source", type=Path, help="a tar of a root filesystem to use instead of building")
+    parsed = parser.parse_args(arguments)
+    try:
+        return _perform(parsed.action, parsed.source)
+    except (ProviderError, OSError) as error:
+        print(f"kommandir rootfs: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 3)
+
+
+def _perform(action: str, source: Path | None) -> int:
+    if source and not source.is_file():
+        raise ProviderUsageError(f"--from {source}: no such file")
+    if action == "build":
+        tar = build_tar(source)
+        try:
+            build_tree(of_this_user())
+        except ProviderError as error:
+            # The tar serves the provider podman all the same.
+            say(f"not unpacked, so there are no namespace peons here: {error}")
+            print(tar)
+            return 0
+    print(rootfs_cache.directory())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
