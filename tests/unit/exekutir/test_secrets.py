@@ -12,10 +12,10 @@ from exekutir import secrets
 from kommandir import yamlfile
 
 
-def encrypted(text: str, password_file: Path) -> str:
-    command = [Path(sys.executable).with_name("ansible-vault"), "encrypt", "--vault-password-file", password_file]
-    done = subprocess.run([*command, "--output", "-"], input=text, capture_output=True, text=True, check=True)
-    return done.stdout
+def encrypted(text: str) -> str:
+    """The vault of a text, under the password of the environment."""
+    command = [str(Path(sys.executable).with_name("ansible-vault")), "encrypt", "--output", "-"]
+    return str(subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout)
 
 
 @pytest.fixture
@@ -26,12 +26,13 @@ def password_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_vaults_of_a_job_are_opened(tmp_path: Path, password_file: Path) -> None:
+@pytest.mark.usefixtures("password_file")
+def test_vaults_of_a_job_are_opened(tmp_path: Path) -> None:
     folder = tmp_path / "job"
     (folder / "inventory" / "group_vars" / "all").mkdir(parents=True)
-    value = encrypted("in-one-value", password_file).replace("\n", "\n  ")
+    value = encrypted("in-one-value").replace("\n", "\n  ")
     (folder / "kommandir_vars.yml").write_text(f"plain: x\nhidden: !vault |\n  {value}\n")
-    whole = encrypted("anything: in-a-whole-file\nlist: [another-one]\n", password_file)
+    whole = encrypted("anything: in-a-whole-file\nlist: [another-one]\n")
     (folder / "inventory" / "group_vars" / "all" / "vault.yml").write_text(whole)
     (folder / "inventory" / "group_vars" / "broken.yml").write_text("a: [")
     (folder / "inventory" / "group_vars" / "peons.yml").write_text("api_key: named-like-one\n")
@@ -39,7 +40,7 @@ def test_vaults_of_a_job_are_opened(tmp_path: Path, password_file: Path) -> None
     assert found == {"in-one-value", "in-a-whole-file", "another-one", "named-like-one"}
 
 
-def test_a_vault_without_its_password_stays_closed(tmp_path: Path, password_file: Path) -> None:
-    value = encrypted("closed", password_file)
+def test_a_vault_without_its_password_stays_closed(password_file: Path) -> None:
+    value = encrypted("closed")
     password_file.write_text("wrong")
     assert list(secrets.of_variables({"password": yamlfile.VaultValue(value)})) == []
