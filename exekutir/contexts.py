@@ -10,7 +10,6 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TextIO
 
 from exekutir import job as jobs
@@ -22,7 +21,7 @@ from exekutir.workspace import Workspace
 from kommandir import atomic
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
-from kommandir.errors import ExekutirError, ExitCode, KommandirError, UsageError, exit_code_of
+from kommandir.errors import ExekutirError, ExitCode, KommandirError, exit_code_of
 from kommandir.events import Subscriber
 from kommandir.version import __version__
 
@@ -62,7 +61,7 @@ def perform_all(options: Options, subscriber: Subscriber, errors: TextIO) -> int
 def _performed(
     context: str, options: Options, cancellation: Cancellation, subscriber: Subscriber, errors: TextIO
 ) -> int:
-    place = workspace_asked(options)
+    place = workspace.asked(options.workspace)
     if context == "cleanup" and not (place / workspace.FORMAT_FILE).exists():
         print(f"exekutir cleanup: nothing was ever set up in {place}; nothing to clean up", file=errors)
         return int(ExitCode.GOOD)
@@ -72,13 +71,6 @@ def _performed(
     with _workspace_locked(context, options, opened, cancellation, errors):
         job = jobs.load(context, options, opened, cancellation, subscriber)
         return _recorded(job, errors)
-
-
-def workspace_asked(options: Options) -> Path:
-    """The workspace that was named; raises UsageError where none was."""
-    if options.workspace is None:
-        raise UsageError("no workspace was named", hint="give -w DIR, or set $WORKSPACE")
-    return options.workspace.absolute()
 
 
 @contextlib.contextmanager
@@ -144,7 +136,7 @@ def verdict_shown(options: Options, code: int, screen: TextIO) -> None:
     """Write the results (JUnit, summary, page) and print the verdict; as JSON it was told as an event already."""
     from exekutir import results
 
-    verdict = results.write(workspace_asked(options), exit_code=code)
+    verdict = results.write(workspace.asked(options.workspace), exit_code=code)
     if options.format != "json":
         with contextlib.suppress(BrokenPipeError):
             print("\n".join(verdict.lines()), file=screen, flush=True)

@@ -9,13 +9,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from kommandir.xn import XnRequest, XnResult
-
 from exekutir import workspace as workspaces
 from exekutir.job import Job
 from kommandir import atomic, yamlfile
 from kommandir.deadline import Deadline
 from kommandir.errors import KommandirError, UsageError
+from kommandir.xn import XnRequest, XnResult
 from kommandir.yamlfile import did_you_mean
 
 #: What a kommandir is called in inventories and locks.

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from exekutir import workspace
-from exekutir.contexts import workspace_asked
 from exekutir.options import Options
 from kommandir import yamlfile
 from kommandir.errors import KommandirError, UsageError
@@ -18,7 +17,7 @@ from kommandir.yamlfile import did_you_mean
 
 def opened(options: Options, peon: str, command: Sequence[str]) -> int:
     """Replace this process by an SSH session on ``peon``; raises UsageError when there is no such peon alive."""
-    opened_workspace = workspace.opened(workspace_asked(options), create=False)
+    opened_workspace = workspace.opened(workspace.asked(options.workspace), create=False)
     peons = opened_workspace.peon_journal.peons()
     alive = [name for name, record in peons.items() if record.may_exist]
     if peon not in alive:

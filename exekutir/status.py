@@ -7,7 +7,6 @@ import time
 from typing import Any, TextIO
 
 from exekutir import locks, workspace
-from exekutir.contexts import workspace_asked
 from exekutir.options import Options
 from kommandir import yamlfile
 from kommandir.errors import ExekutirError, ExitCode
@@ -18,7 +17,7 @@ CONTEXTS = ("setup", "run", "cleanup")
 
 def shown(options: Options, screen: TextIO) -> int:
     """Print the status of the workspace, for people or as JSON; always good where there is a workspace."""
-    found = gathered(workspace.opened(workspace_asked(options), create=False))
+    found = gathered(workspace.opened(workspace.asked(options.workspace), create=False))
     if options.format == "json":
         print(json.dumps(found, indent=2), file=screen)
     else:

@@ -97,6 +97,13 @@ class Workspace:
         return (self.path / FORMAT_FILE).exists()
 
 
+def asked(path: Path | None) -> Path:
+    """The absolute path of the workspace that was named; raises UsageError where none was."""
+    if path is None:
+        raise UsageError("no workspace was named", hint="give -w DIR, or set $WORKSPACE")
+    return path.absolute()
+
+
 def opened(path: Path, *, create: bool) -> Workspace:
     """The workspace at ``path``; with ``create`` the folder and its mark are made.
 
