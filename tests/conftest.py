@@ -8,6 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+pytest_plugins = ["tests.calls"]
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 hypothesis.settings.register_profile("exekutir", deadline=None, max_examples=100, print_blob=True)
