@@ -1,0 +1,46 @@
+"""Jobs that the faults happen to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+PEONS = """[peons]
+one
+two
+
+[peons:vars]
+peon_groups=["namespace"]
+"""
+
+SLOW_RUN = """---
+- name: Something that takes its time
+  hosts: peons
+  gather_facts: false
+  vars_files: kommandir_vars.yml
+  roles: [common]
+  tasks:
+    - name: Time passes
+      ansible.builtin.command: sleep 60
+      changed_when: false
+"""
+
+QUICK_RUN = SLOW_RUN.replace("sleep 60", "sleep 0.1")
+
+
+@pytest.fixture
+def peons_job(tmp_path: Path) -> Path:
+    """A job with two namespace peons, the default set-up and cleanup, and a quick run."""
+    folder = tmp_path / "job"
+    (folder / "inventory").mkdir(parents=True)
+    (folder / "inventory" / "peons").write_text(PEONS)
+    (folder / "run.yml").write_text(QUICK_RUN)
+    return folder
+
+
+@pytest.fixture
+def slow_job(peons_job: Path) -> Path:
+    """The same with a run that takes a minute."""
+    (peons_job / "run.yml").write_text(SLOW_RUN)
+    return peons_job
