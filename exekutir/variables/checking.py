@@ -34,8 +34,8 @@ def mistakes_in(
     """Everything that is wrong with a document of variables, by the schema.
 
     A variable that the schema does not know is the job's own; it is a mistake only where it is almost a known one and
-    the job does not use it (``uses``), or, with ``known_only``, where the job does not use it at all. Files that Ansible
-    alone reads (``of_job``) may hold templates everywhere.
+    the job does not use it (``uses``), or, with ``known_only``, where the job does not use it at all.
+    Files that Ansible alone reads (``of_job``) may hold templates everywhere.
     """
     for name, value in document.value.items():
         variable = KNOWN.get(name)
