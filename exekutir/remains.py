@@ -12,7 +12,7 @@ from exekutir import locks
 from exekutir.job import Job
 from kommandir.deadline import Deadline
 from kommandir.environment import JOB_TAG
-from kommandir.errors import LeftBehindError
+from kommandir.errors import ExekutirError, LeftBehindError
 from kommandir.journal import PeonRecord
 from kommandir.process import GRACE, tagged
 
@@ -93,16 +93,12 @@ def failed_before(job: Job) -> bool:
 def peons_released(job: Job) -> list[PeonRecord]:
     """Destroy every peon that the journal knows of, or keep it under a lease that ends; those left over come back."""
     alive = [peon for peon in job.workspace.peon_journal.peons().values() if peon.may_exist]
-    if not alive:
+    if not alive and not job.workspace.private.is_dir():
         return []
     from kommandir import provisioning
 
-    if kept(job):
-        expires = int(time.time() + job.options.keep_for)
-        for peon in alive:
-            provisioning.keep(job.workspace.kommandir, peon.name, expires)
-            job.events.emit("peon", peon=peon.name, state="kept", provider=peon.provider, message=_kept_until(expires))
-        return []
+    if alive and kept(job):
+        return _kept_alive(job, alive)
     return provisioning.destroy_all(
         job.workspace.kommandir,
         deadline=Deadline.after(DESTRUCTION_LIMIT),
@@ -110,6 +106,23 @@ def peons_released(job: Job) -> list[PeonRecord]:
         events=job.events,
         uuid=job.uuid,
     )
+
+
+def _kept_alive(job: Job, alive: list[PeonRecord]) -> list[PeonRecord]:
+    """Renew the leases; a peon that can't be kept, since it is only half there, is left over."""
+    from kommandir import provisioning
+
+    expires = int(time.time() + job.options.keep_for)
+    lost = []
+    for peon in alive:
+        try:
+            provisioning.keep(job.workspace.kommandir, peon.name, expires)
+        except ExekutirError as error:
+            job.events.emit("warning", message=f"{peon.name} can't be kept: {error}")
+            lost.append(peon)
+        else:
+            job.events.emit("peon", peon=peon.name, state="kept", provider=peon.provider, message=_kept_until(expires))
+    return lost
 
 
 def _kept_until(expires: int) -> str:
@@ -129,6 +142,10 @@ def nothing_left_demanded(job: Job, left: list[PeonRecord]) -> None:
             log=job.workspace.results,
             hint="run `exekutir cleanup` again; `exekutir status` shows what is left",
         )
+    if not kept(job):
+        job.events.emit("phase_started", phase="proof")
+        detail = "nothing is left: no peon, process, mount or lock"
+        job.events.emit("phase_finished", phase="proof", seconds=0, outcome="ok", detail=detail)
 
 
 def _of(job: Job, holder: locks.Holder) -> bool:
