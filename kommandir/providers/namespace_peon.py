@@ -137,6 +137,7 @@ def _variables(peon: str, record: Record) -> dict[str, object]:
         "provider": name,
         "expires": record["expires"],
         "limits": record["holds"],
+        "boots": record["boots"],
         "uplink": record["uplink"],
     }
 

@@ -13,7 +13,7 @@ import time
 
 _SOCKET = 3
 _FOLDER = "/run/exekutir"
-_SSHD = ["/usr/sbin/sshd", "-i", "-f", _FOLDER + "/sshd_config", "-E", _FOLDER + "/sshd.log"]
+_SSHD = ["/usr/sbin/sshd", "-i", "-f", _FOLDER + "/sshd_config", "-E", "/run/sshd.log"]
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
 #: Seconds to wait when the peon has no room for another process.
 _PAUSE = 0.2
@@ -55,6 +55,9 @@ def main():
     signal.signal(signal.SIGCHLD, bury)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    if not os.path.exists(_SSHD[0]):
+        sys.exit("this root filesystem has no %s: it needs the package openssh-server" % _SSHD[0])
+    os.makedirs("/run/sshd", 0o755, exist_ok=True)
     raise_loopback()
     listener = socket.socket(fileno=_SOCKET)
     listener.setblocking(True)

@@ -1,0 +1,288 @@
+"""Peons of the provider ``podman``: containers, of root or of any user, from our root filesystem or any image."""
+
+# ruff: noqa: PTH - pathlib takes longer to import than a peon takes to start
+
+from __future__ import annotations
+
+import os
+import time
+
+from kommandir.providers import identities, limits, podman_engine, records, rootfs_cache, ssh
+from kommandir.providers.command import Option, Request
+from kommandir.providers.faults import ProviderError, ProviderUsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kommandir.providers.podman_engine import Container
+    from kommandir.providers.records import Record
+
+name = "podman"
+summary = "a container of podman, of root or of any user; from our root filesystem or any image"
+options = (
+    Option("memory", "number", 4096, "MiB of memory, 0 for no limit (default 4096)"),
+    Option("processes", "number", 4096, "number of processes, 0 for no limit (default 4096)"),
+    Option("image", "text", "", "image with python3 and openssh-server; default: made of our root filesystem"),
+)
+_RECORDS = records.Records(name)
+_ENGINE = podman_engine.Engine(_RECORDS.directory)
+_FILES = "files"
+#: Seconds for which a container may refuse to go away.
+_PATIENCE = 20.0
+
+
+def create(request: Request) -> Mapping[str, object]:
+    """Discover the peon, start it when it stopped, or create it; its host variables."""
+    with _RECORDS.held(request.name):
+        record = _RECORDS.owned(request.name, request.uuid)
+        container = _container(request)
+        if record is None or record.get("state") != "complete" or container is None:
+            _remove(request.name, container)
+            record = _form(request)
+            _begin(request, record)
+        elif container.get("State") != "running":
+            _launch(request.name, record, "start", str(container["Id"]))
+        record["expires"] = request.number("expires")
+        _RECORDS.write(request.name, record)
+        return _variables(request.name, record)
+
+
+def _container(request: Request) -> Container | None:
+    """The container of that name, if it is this job's; raises ProviderUsageError when it is somebody else's."""
+    container = _ENGINE.named(request.name)
+    if container is None:
+        return None
+    found = podman_engine.labels(container)
+    if podman_engine.TAG not in found:
+        raise ProviderUsageError(f"the container {request.name} is not ours (no label {podman_engine.TAG}): left alone")
+    owner = found.get(podman_engine.UUID)
+    if owner != request.uuid:
+        raise ProviderUsageError(f"the container {request.name} belongs to the job {owner}, not to {request.uuid}: left alone")
+    return container
+
+
+def _form(request: Request) -> Record:
+    record: Record = {
+        "provider": name,
+        "name": request.name,
+        "uuid": request.uuid,
+        "created": int(time.time()),
+        "expires": request.number("expires"),
+        "state": "forming",
+        "host_name": request.host_name,
+        "image": request.text("image") or _own_image(),
+        "boots": 1,
+    }
+    directory = _RECORDS.form(request.name, record)
+    key = ssh.start_key(directory, request.name)
+    try:
+        ssh.authorize(directory, request.text("public_key"))
+    finally:
+        ssh.finish_key(directory, request.name, key)
+    return record
+
+
+def _own_image() -> str:
+    """The image of our root filesystem, imported where this user has none of its checksum."""
+    tar = rootfs_cache.tar()
+    from kommandir import rootfs
+
+    image = f"localhost/exekutir-peon:{rootfs.checksum()[:12]}"
+    if _ENGINE.call("image", "exists", image).returncode:
+        rootfs.say(f"importing {image} into podman")
+        _ENGINE.demand("import", "--quiet", tar, image)
+    return image
+
+
+def _begin(request: Request, record: Record) -> None:
+    """Create and start the container; a failure removes it."""
+    directory = _RECORDS.path(request.name)
+    ids = identities.of_this_user() if os.geteuid() == 0 else None
+    _write_files(directory, ids.uids if ids else None)
+    arguments, holds = _limits(request)
+    if ids:
+        # Root of the container is nobody on this host.
+        for kind, first in (("--uidmap", ids.uids), ("--gidmap", ids.gids)):
+            arguments += [kind, f"0:{first}:{ids.count}"]
+    record["holds"] = holds
+    _RECORDS.write(request.name, record)
+    labels = {
+        podman_engine.TAG: request.name,
+        podman_engine.UUID: request.uuid,
+        podman_engine.EXPIRES: str(request.number("expires")),
+    }
+    arguments += [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+    try:
+        _launch(request.name, record, *_run_arguments(request, directory, str(record["image"]), arguments))
+    except BaseException:
+        _remove(request.name, _container(request))
+        raise
+    record["state"] = "complete"
+
+
+def _run_arguments(request: Request, directory: str, image: str, arguments: list[str]) -> list[str]:
+    volume = f"{directory}/{_FILES}:{ssh.FOLDER}:ro"
+    fixed = ["--network", "none", "--systemd", "false", "--entrypoint", "", "--user", "0:0", "--workdir", "/"]
+    named = ["--name", request.name, "--hostname", request.host_name, "--volume", volume]
+    return ["run", "--detach", *named, *fixed, *arguments, image, "/usr/bin/python3", "-I", "-S", f"{ssh.FOLDER}/init.py"]
+
+
+def _write_files(directory: str, owner: int | None) -> None:
+    folder = f"{directory}/{_FILES}"
+    os.makedirs(folder, exist_ok=True)
+    for file, (mode, content) in ssh.server_files(directory).items():
+        path = f"{folder}/{file}"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with open(handle, "wb") as opened:
+            opened.write(content)
+        if owner is not None:
+            os.chown(path, owner, owner)
+
+
+def _limits(request: Request) -> tuple[list[str], dict[str, str]]:
+    """podman's arguments for the limits, and which of them hold."""
+    memory, processes = request.number("memory"), request.number("processes")
+    grouped = _grouped()
+    arguments: list[str] = []
+    if memory:
+        byte = memory * limits.MEBIBYTE
+        arguments += ["--memory", f"{memory}m"] if "memory" in grouped else ["--ulimit", f"data={byte}:{byte}"]
+    if processes:
+        arguments += ["--pids-limit", str(processes)] if "pids" in grouped else ["--ulimit", f"nproc={processes}:{processes}"]
+    return arguments, {
+        "memory": ("cgroup" if "memory" in grouped else "each process") if memory else "none",
+        "processes": ("cgroup" if "pids" in grouped else "each user") if processes else "none",
+    }
+
+
+def _grouped() -> set[str]:
+    """The controllers with which podman can limit a container of this user as a whole."""
+    if os.geteuid() == 0:
+        return {"memory", "pids"}
+    user = os.geteuid()
+    try:
+        path = f"{limits.MOUNT}/user.slice/user-{user}.slice/user@{user}.service/cgroup.controllers"
+        with open(path, encoding="ascii") as file:
+            return set(file.read().split())
+    except OSError:
+        return set()
+
+
+def _launch(peon: str, record: Record, *arguments: str) -> None:
+    """Start or run the container with a socket of its own."""
+    listener = ssh.listen(_RECORDS.path(peon))
+    try:
+        podman_engine.demanded(_ENGINE.call_with_socket(listener, *arguments), arguments)
+    finally:
+        os.close(listener)
+    _check(peon, str(record["image"]))
+
+
+def _check(peon: str, image: str) -> None:
+    """A container that cannot serve SSH ends at once; say why."""
+    container = _ENGINE.named(peon)
+    if container is None or container.get("State") != "running":
+        logs = _ENGINE.call("logs", peon)
+        words = (logs.stderr + logs.stdout).strip()[-500:] or "it said nothing"
+        raise ProviderError(f"the container of {image} ended at once: {words}")
+
+
+def _variables(peon: str, record: Record) -> dict[str, object]:
+    return {
+        **ssh.variables(_RECORDS.path(peon), peon),
+        "host_name": record["host_name"],
+        "host_uuid": record["uuid"],
+        "provider": name,
+        "expires": record["expires"],
+        "limits": record["holds"],
+        "boots": record["boots"],
+    }
+
+
+def destroy(request: Request) -> None:
+    """Remove the container and its files; nothing to do when they are gone."""
+    with _RECORDS.held(request.name):
+        _RECORDS.owned(request.name, request.uuid)
+        _remove(request.name, _container(request))
+
+
+def _remove(peon: str, container: Container | None) -> None:
+    if container is not None:
+        _remove_container(str(container["Id"]))
+    directory = _RECORDS.path(peon)
+    folder = f"{directory}/{_FILES}"
+    if os.path.isdir(folder):
+        for file in os.listdir(folder):
+            os.unlink(f"{folder}/{file}")
+    _RECORDS.discard(peon)
+
+
+def _remove_container(identity: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        outcome = _ENGINE.call("rm", "--force", "--ignore", "--time", "0", "--volumes", identity)
+        if not outcome.returncode:
+            return
+        if time.monotonic() > deadline:
+            podman_engine.demanded(outcome, ("rm",))
+        # Its mounts may be busy for a moment after its processes are gone.
+        time.sleep(0.2)
+
+
+def reboot(request: Request) -> Mapping[str, object]:
+    """Kill the container's processes and start it anew from the same disk; its host variables."""
+    with _RECORDS.held(request.name):
+        record = _RECORDS.owned(request.name, request.uuid)
+        container = _container(request)
+        if record is None or record.get("state") != "complete" or container is None:
+            raise ProviderError(f"{request.name} is not there, or only half; create it")
+        boots = record["boots"]
+        assert isinstance(boots, int)
+        record["boots"] = boots + 1
+        _RECORDS.write(request.name, record)
+        _ENGINE.demand("stop", "--time", "0", str(container["Id"]))
+        _launch(request.name, record, "start", str(container["Id"]))
+        return _variables(request.name, record)
+
+
+def renew(request: Request) -> None:
+    """Change when the peon expires; the label of the container keeps its first value, the record counts."""
+    with _RECORDS.held(request.name):
+        record = _RECORDS.owned(request.name, request.uuid)
+        if not record:
+            raise ProviderError(f"{request.name} is not there; create it")
+        record["expires"] = request.number("expires")
+        _RECORDS.write(request.name, record)
+
+
+def listing() -> list[Record]:
+    """Every container of ours and every record, whole or half."""
+    containers = {}
+    for container in _ENGINE.containers(f"label={podman_engine.TAG}"):
+        containers[podman_engine.labels(container)[podman_engine.TAG]] = container
+    return [_listed(peon, containers.get(peon)) for peon in sorted({*_RECORDS.names(), *containers})]
+
+
+def _listed(peon: str, container: Container | None) -> Record:
+    record = _RECORDS.read(peon) or {}
+    labels = podman_engine.labels(container or {})
+    expires = labels.get(podman_engine.EXPIRES, "")
+    state = "running" if container and container.get("State") == "running" else "stopped"
+    return {
+        "name": peon,
+        "uuid": record.get("uuid", labels.get(podman_engine.UUID)),
+        "expires": record.get("expires", int(expires) if expires.isdigit() else None),
+        "created": record.get("created", (container or {}).get("Created")),
+        "state": state if container and record.get("state") == "complete" else "half",
+        "provider": name,
+    }
+
+
+def why_not() -> str | None:
+    """Why no container can be made here, or None."""
+    try:
+        _ENGINE.demand("info", "--format", "{{.Host.OCIRuntime.Name}}")
+    except ProviderError as error:
+        return str(error)
+    return None
