@@ -54,6 +54,20 @@ class Job:
         """The folder of the job."""
         return Path(str(self.variables["job_path"]))
 
+    def setting(self, name: str) -> Any:
+        """The value of a known variable: the exekutir's, else the job's own, else the default."""
+        from exekutir.variables import schema
+
+        if schema.is_set(self.variables, name):
+            return self.variables[name]
+        return schema.value(self._of_the_job(), name)
+
+    def _of_the_job(self) -> dict[str, Any]:
+        try:
+            return _kept(self.workspace.kommandir_vars)
+        except ExekutirError:  # cleanup goes on without; the other contexts have validated it before
+            return {}
+
     @property
     def locks(self) -> LockFolder:
         """The locks of the kommandirs, with this job as who asks for them."""

@@ -100,7 +100,7 @@ def run_xn(
             text=text,
             optional=(),
             uuid=job.uuid,
-            environment_pass=tuple(map(str, job.variables.get("environment_pass") or ())),
+            environment_pass=tuple(map(str, job.setting("environment_pass"))),
             extra_vars=extra if extra.exists() else None,
             limit=job.options.limit,
             verbosity=job.options.verbosity,

@@ -79,7 +79,7 @@ def _named(pids: Iterable[int]) -> str:
 
 def kept(job: Job) -> bool:
     """Whether the peons of this job stay alive after cleanup: by ``--keep``, or by ADEPT's variable ``cleanup``."""
-    if job.options.keep == "always" or job.variables.get("cleanup") is False:
+    if job.options.keep == "always" or not job.setting("cleanup"):
         return True
     return job.options.keep == "on-failure" and failed_before(job)
 

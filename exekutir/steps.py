@@ -18,7 +18,7 @@ CLEANUP_LIMIT = 3600.0
 
 def workspace_made(job: Job) -> None:
     """Keys, inventory, the kommandir's workspace = defaults overlaid by the job; variables kept."""
-    excludes = tuple(map(str, job.variables.get("sync_excludes") or ()))
+    excludes = tuple(map(str, job.setting("sync_excludes")))
     keep_variables(job)
     workspace.made(job.workspace, job.path, excludes)
     extra_command_run(job, "extra_exekutir_setup")
@@ -74,7 +74,7 @@ def _replaced(text: str, values: Mapping[str, str]) -> str:
 
 def caches_filled(job: Job, kommandir: Kommandir) -> None:
     """Fetch what all peons need once, into the workspace's cache; nothing where ``git_cache_args`` names nothing."""
-    if not job.variables.get("git_cache_args"):
+    if not job.setting("git_cache_args"):
         return
     text = "- playbook:\n    filepath: playbooks/caches_filled.yml\n    inventory: inventory\n"
     result = kommandirs.run_xn(job, kommandir, text=text, deadline=job.deadline)
@@ -132,10 +132,10 @@ def tolerated(job: Job, part: Callable[[Job], int]) -> int:
 
 def workspace_pruned(job: Job) -> None:
     """Remove what ``cleanup_globs`` names, relative to the workspace; not with ``adept_debug``."""
-    if job.variables.get("adept_debug"):
+    if job.setting("adept_debug"):
         return
     base = job.workspace.path.resolve()
-    for pattern in job.variables.get("cleanup_globs") or ():
+    for pattern in job.setting("cleanup_globs"):
         for path in sorted(base.glob(str(pattern).lstrip("/"))):
             if ".." in path.parts or base not in path.parents:
                 continue

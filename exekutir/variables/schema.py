@@ -35,6 +35,11 @@ def of_exekutir_alone(name: str) -> bool:
     return variable is not None and (variable.host == "exekutir" or variable.computed)
 
 
+def is_set(variables: Mapping[str, Any], name: str) -> bool:
+    """Whether a variable has a value; as ADEPT has it, nothing and an empty text are none."""
+    return not is_empty(variables.get(name))
+
+
 def value(variables: Mapping[str, Any], name: str) -> Any:
     """The value of a known variable, or its default where it is not set."""
     given = variables.get(name)
