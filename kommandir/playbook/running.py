@@ -1,0 +1,173 @@
+"""One playbook, run to its end through ansible-runner."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kommandir import strays
+from kommandir.cancellation import Cancellation
+from kommandir.deadline import Deadline
+from kommandir.errors import ExitCode
+from kommandir.events import EventStream
+from kommandir.failure import Failure
+from kommandir.playbook import classification
+from kommandir.playbook.translation import Translation
+from kommandir.step_log import StepLog
+
+#: The variable that names another ``ansible-playbook`` than that of our own interpreter.
+EXECUTABLE_VARIABLE = "ANSIBLE_PLAYBOOK"
+#: Seconds after which a signal or a deadline is noticed at the latest.
+ATTENTION = 0.2
+
+#: What ansible-runner's mechanism needs in the environment; all else that it would set stays out, above all the
+#: ANSIBLE_HOST_KEY_CHECKING=False that it adds.
+_RUNNERS_OWN = (
+    "AWX_ISOLATED_DATA_DIR",
+    "ANSIBLE_RETRY_FILES_ENABLED",
+    "RUNNER_OMIT_EVENTS",
+    "RUNNER_ONLY_FAILED_EVENTS",
+)
+_CALLBACKS = Path(__file__).parent / "callbacks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybookRun:
+    """What to run and how."""
+
+    #: The step, as events name it.
+    step: str
+    context: str
+    playbook: Path
+    #: Everything between ``ansible-playbook`` and the playbook. Nothing secret: other users of this host see it.
+    arguments: Sequence[str]
+    #: All of it; with the marks of ``strays.marks``.
+    environment: Mapping[str, str]
+    #: The kommandir's; paths in events are relative to it.
+    workspace: Path
+    #: A directory of ``private.directory``, for what is short-lived.
+    private: Path
+    deadline: Deadline
+    cancellation: Cancellation
+    events: EventStream
+    log: StepLog
+    #: Gets the text as Ansible prints it, and whether it is a warning or an error.
+    listener: Callable[[str, bool], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybookResult:
+    """What came of it."""
+
+    #: Ansible's exit code; minus the number of a signal that ended it; 254 where we ended it.
+    code: int
+    outcome: ExitCode
+    failures: tuple[Failure, ...] = ()
+    #: Whether a deadline or a signal at us ended it.
+    stopped: bool = False
+
+
+def run(request: PlaybookRun) -> PlaybookResult:
+    """Run it and say what came of it; nothing of it runs any more then, except what its tasks left running on purpose.
+
+    The deadline or a signal ends it, with all of its processes: then ``stopped`` is true and the outcome that of the
+    deadline or the signal. Raises OSError when ansible-runner's files can't be written.
+    """
+    import pexpect  # type: ignore[import-untyped]  # it has no annotations
+    from ansible_runner.runner import Runner
+
+    translation = Translation(request.step, request.workspace, request.events, request.log)
+    translation.listener = request.listener
+    watch = _Watch(request)
+    runner = Runner(_config(request), event_handler=translation, cancel_callback=watch)
+    try:
+        runner.run()
+    except pexpect.TIMEOUT:  # something keeps the terminal of an Ansible that ended
+        strays.end(request.environment[strays.STEP_TAG])
+    if watch.stopped:
+        return PlaybookResult(code=254, outcome=watch.outcome, failures=tuple(translation.failures), stopped=True)
+    return _judged(runner.rc, translation, request)
+
+
+def _judged(code: int | None, translation: Translation, request: PlaybookRun) -> PlaybookResult:
+    if code == 0:
+        return PlaybookResult(code=0, outcome=ExitCode.GOOD)
+    if translation.failures:
+        outcome = classification.of_failures(translation.failures, request.context)
+        return PlaybookResult(code=code or 1, outcome=outcome, failures=tuple(translation.failures))
+    if code is None:
+        code = -9
+    outcome, message = classification.of_breakage(code, list(translation.lines))
+    message = request.events.redactor.text(message)
+    failure = Failure(step=request.step, message=message, log=request.log.name)
+    return PlaybookResult(code=code, outcome=outcome, failures=(failure,))
+
+
+class _Watch:
+    """Asked again and again by ansible-runner whether to stop; then it is we who end all processes, in order."""
+
+    def __init__(self, request: PlaybookRun) -> None:
+        self._request = request
+        self.stopped = False
+        self.outcome = ExitCode.GOOD
+
+    def __call__(self) -> bool:
+        if not self.stopped and (self._request.cancellation.requested or self._request.deadline.expired):
+            self.stopped = True
+            self.outcome = _outcome_of_stop(self._request)
+            strays.end(self._request.environment[strays.STEP_TAG])
+        return self.stopped
+
+
+def _outcome_of_stop(request: PlaybookRun) -> ExitCode:
+    if not request.cancellation.requested:
+        return ExitCode.TIMED_OUT
+    return ExitCode.INTERRUPTED if request.cancellation.signal_number == 2 else ExitCode.TERMINATED
+
+
+def _config(request: PlaybookRun) -> Any:
+    from ansible_runner.config.runner import RunnerConfig
+
+    command = [*executable(request.environment), *request.arguments, str(request.playbook)]
+    config = RunnerConfig(
+        private_data_dir=str(request.private),
+        project_dir=str(request.playbook.parent),
+        ident="run",
+        binary=command[0],
+        cmdline=shlex.join(command[1:]),
+        quiet=True,
+        fact_cache_type="",
+    )
+    config.prepare()
+    config.suppress_output_file = True
+    config.pexpect_timeout = ATTENTION
+    config.env = _environment(config.env, request.environment)
+    return config
+
+
+def _environment(prepared: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    plugins = prepared["ANSIBLE_CALLBACK_PLUGINS"].rpartition(":")[2]
+    return {
+        **{name: value for name, value in wanted.items() if name != "ANSIBLE_FORCE_COLOR"},
+        **{name: prepared[name] for name in _RUNNERS_OWN},
+        "ANSIBLE_CALLBACK_PLUGINS": ":".join(
+            [*filter(None, [wanted.get("ANSIBLE_CALLBACK_PLUGINS")]), plugins, str(_CALLBACKS)]
+        ),
+        "ANSIBLE_STDOUT_CALLBACK": "exekutir_display",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
+def executable(environment: Mapping[str, str]) -> list[str]:
+    """The ``ansible-playbook`` of our own interpreter, or what the variable ANSIBLE_PLAYBOOK names."""
+    if environment.get(EXECUTABLE_VARIABLE):
+        return shlex.split(environment[EXECUTABLE_VARIABLE])
+    script = Path(sys.executable).parent / "ansible-playbook"
+    if os.access(script, os.X_OK):
+        return [str(script)]
+    return [sys.executable, "-P", "-m", "ansible.cli.playbook"]

@@ -1,0 +1,69 @@
+"""Processes of a step that outlive it: found by their mark, whatever session they fled to, and ended."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from kommandir.deadline import Deadline
+from kommandir.environment import JOB_TAG
+from kommandir.process import GRACE, tagged
+
+#: Names the step of which a process is a part.
+STEP_TAG = "EXEKUTIR_STEP"
+
+
+def marks(uuid: str) -> dict[str, str]:
+    """The environment that marks the processes of a new step of the job ``uuid`` ("" for none in particular)."""
+    return {JOB_TAG: uuid or "standalone", STEP_TAG: secrets.token_hex(8)}
+
+
+def end(mark: str, grace: float = GRACE) -> int:
+    """End every process that bears the step's ``mark``: TERM, ``grace`` seconds, KILL. How many there were comes back.
+
+    Only those that bear a job's tag too: providers take it from the peons they start, which are to live on.
+    """
+    before = len(list(_alive(mark)))
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in _alive(mark):
+            _signalled(pid, number)
+        moment = Deadline.after(grace)
+        while not moment.expired and any(True for _ in _alive(mark)):
+            time.sleep(0.02)
+    return before
+
+
+def _alive(mark: str) -> Iterator[int]:
+    ours = _ancestors()
+    for pid in tagged(STEP_TAG, mark):
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        of_a_job = any(entry.startswith(JOB_TAG.encode() + b"=") for entry in environment.split(b"\0"))
+        if of_a_job and state not in "ZX" and pid not in ours:
+            yield pid
+
+
+def _ancestors() -> set[int]:
+    """Ourselves and those who started us: a step may well run a command of ours."""
+    found, pid = set(), os.getpid()
+    while pid > 1 and pid not in found:
+        found.add(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            break
+    return found
+
+
+def _signalled(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
