@@ -15,7 +15,7 @@ from typing import TextIO
 from exekutir import job as jobs
 from exekutir import preview, transitions, workspace
 from exekutir.job import Job
-from exekutir.locks import LockFolder
+from exekutir.locks import Holder, LockFolder
 from exekutir.options import Options
 from exekutir.workspace import Workspace
 from kommandir import atomic
@@ -80,7 +80,7 @@ def _workspace_locked(
     """Keep other exekutirs out of the workspace while a context is under way."""
     told: list[str] = []
 
-    def waiting(_lock: str, holders: list[object]) -> None:
+    def waiting(_lock: str, holders: list[Holder]) -> None:
         message = f"exekutir {context}: waiting for {', '.join(map(str, holders)) or 'another exekutir'}"
         if message not in told:
             told.append(message)
