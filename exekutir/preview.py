@@ -54,7 +54,6 @@ def explained(options: Options, variable: str, host: str | None, screen: TextIO)
 def shown(context: str, options: Options, place: Workspace, screen: TextIO) -> int:
     """Validate, and print what ``context`` would do; raises MistakesError for what is wrong."""
     from exekutir.variables import completed, parse_extra, validation
-    from kommandir import xn
 
     extra = {**_kept_extra(place), **parse_extra(options.extra)}
     user = _document(place.exekutir_vars)
@@ -64,7 +63,7 @@ def shown(context: str, options: Options, place: Workspace, screen: TextIO) -> i
     print(f"exekutir {context} --check: nothing was done; it would", file=screen)
     for line in _plan(context, variables, place):
         print(f"  {line}", file=screen)
-    for line in xn.preview(_job_xn(job), context=context):
+    for line in _items(_job_xn(job), context):
         print(f"  {line}", file=screen)
     return int(ExitCode.GOOD)
 
@@ -93,6 +92,16 @@ def job_asked(options: Options, place: Workspace | None) -> Path:
         if known:
             return Path(str(known))
     raise UsageError("no job was named", hint="give -j PATH, the name of a bundled job, or make one: exekutir init DIR")
+
+
+def _items(job_xn: Path, context: str) -> list[str]:
+    """What ``job.xn`` holds for a context, a line an item."""
+    from kommandir.xn.reading import read
+
+    items = [item for item in read(job_xn, None, context=context).items if item.applies(context)]
+    return [f"run {item.kind.name} {item.name} ({item.place})" for item in items] or [
+        f"run nothing: {job_xn} has no item for {context}"
+    ]
 
 
 def _job_xn(job: Path) -> Path:
