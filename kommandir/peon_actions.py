@@ -35,9 +35,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 #: How Ansible's ssh reaches a peon whose command told nothing else: strictly, with this workspace's keys, and with one
 #: connection for all tasks that ends soon after the last one.
 SSH_TEMPLATES = {
-    "ansible_ssh_private_key_file": "{{ inventory_dir | dirname }}/ssh/kommandir_key",
     "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=30s -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
     " -o PreferredAuthentications=publickey -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes"
+    " -o 'IdentityFile=\"{{ inventory_dir | dirname | replace('%', '%%') }}/ssh/kommandir_key\"'"
     " -o 'UserKnownHostsFile=\"{{ inventory_dir | dirname | replace('%', '%%') }}/ssh/known_hosts\"'",
 }
 
@@ -236,7 +236,8 @@ def reached(task: PeonTask) -> Result:
         pause = min(2 * pause, LONGEST_PAUSE)
     seconds = round(time.monotonic() - began, 3)
     if task.argument("state"):
-        provisioning.mark(task.workspace, task.peon, str(task.argument("state")), task.events)
+        state, provider = str(task.argument("state")), task.provider()
+        provisioning.mark(task.workspace, task.peon, state, provider, task.events, seconds)
     return {"changed": False, "attempts": attempts, "seconds": seconds}
 
 

@@ -186,10 +186,12 @@ def keep_told(workspace: Path, peon: str, told: Mapping[str, Any], templates: Ma
     host_vars.merged(workspace, peon, told, ours)
 
 
-def mark(workspace: Path, peon: str, state: str, events: EventStream | None = None, message: str = "") -> None:
-    """Note in the journal and the events what became of a peon: ``up``."""
+def mark(
+    workspace: Path, peon: str, state: str, provider: str = "", events: EventStream | None = None, seconds: float = 0.0
+) -> None:
+    """Note in the journal and the events what became of a peon: ``up``, say."""
     Journal(workspace / JOURNAL).append(f"peon_{state}", peon=peon)
-    announce(events, peon, state, "", message)
+    announce(events, peon, state, provider, seconds=seconds)
 
 
 def reboot(workspace: Path, peon: str, *, deadline: Deadline, cancellation: Cancellation | None = None) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from kommandir import peon_files, yamlfile
+import yaml
+
+from kommandir import peon_files
 from kommandir.cloud_command import CloudCommand, Output
 from kommandir.errors import ExekutirError, KommandirError, ProvisioningError
 from kommandir.events import EventStream
@@ -103,8 +106,22 @@ class Report:
             "stderr": _printable(self.output.stderr.text),
         }
         # Redacted before it is laid out as YAML, which would break the lines of a secret.
-        content = "---\n" + yamlfile.dump(self.redactor.value(told))
+        content = "---\n" + _dumped(self.redactor.value(told))
         peon_files.keep_result(self.workspace, self.peon, self.kind.file, content, self.redactor)
+
+
+def _dumped(told: Mapping[str, Any]) -> str:
+    """YAML in which a person can read the output of a command: line by line, not quoted."""
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    Dumper.add_representer(str, text)
+    dumped: str = yaml.dump(dict(told), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return dumped
 
 
 def announce(
@@ -129,7 +146,8 @@ def _shortened(line: str) -> str:
 
 def _printable(text: str) -> str:
     """Without the control characters that would colour or clear a terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    text = text.replace("\r\n", "\n").expandtabs()
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _likely_secrets(text: str) -> list[str]:
