@@ -1,0 +1,79 @@
+"""What is wrong with a job's ``job.xn``, and with the playbooks that it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from exekutir.variables import playbooks
+from exekutir.variables.job_content import JobContent
+from kommandir import yamlfile
+from kommandir.errors import UsageError
+from kommandir.mistakes import Mistake
+from kommandir.yamlfile import Document, Way
+
+NAME = "job.xn"
+CONTEXTS = ("setup", "run", "cleanup")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+def transition_mistakes(content: JobContent) -> Iterator[Mistake]:
+    """Everything that is wrong with the ``job.xn`` that holds, the job's or the default one."""
+    path = content.overlay.file(NAME)
+    if path is None:
+        yield Mistake(f"{content.folder}/{NAME}", "is not there", "add a job.xn that says what each context does")
+        return
+    from kommandir import xn
+
+    found = list(xn.check(path, None, context=None))
+    yield from found
+    if found or path.read_text(encoding="utf-8").lstrip().startswith("<"):
+        return
+    try:
+        document = yamlfile.load(path)
+    except UsageError:
+        return  # xn.check takes what we can't read, so that nothing more can be told
+    for way, playbook, contexts in _playbooks(document.value, (), CONTEXTS):
+        yield from _named(content, document, way, playbook, contexts)
+
+
+def _playbooks(value: Any, way: Way, contexts: tuple[str, ...]) -> Iterator[tuple[Way, str, tuple[str, ...]]]:
+    """Way, file and contexts of every ``playbook`` with a ``filepath``, however deep."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _playbooks(item, (*way, index), contexts)
+    elif isinstance(value, Mapping):
+        own = value.get("contexts")
+        its = tuple(map(str, own)) if isinstance(own, list) and own else contexts
+        file = value.get("filepath")
+        if way and way[-1] == "playbook" and isinstance(file, str):
+            yield (*way, "filepath"), file, its
+        for key, item in value.items():
+            yield from _playbooks(item, (*way, key), its)
+
+
+def _named(
+    content: JobContent, document: Document, way: Way, written: str, contexts: tuple[str, ...]
+) -> Iterator[Mistake]:
+    for context in contexts:
+        name = _replaced(written, context)
+        if name is None or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            continue
+        path = content.overlay.file(name)
+        if path is None:
+            yield Mistake(document.place(*way), f"there is no playbook {name}", f"add it to the job {content.folder}")
+        elif name not in playbooks.DEFAULTS and content.folder and path.is_relative_to(content.folder):
+            yield from playbooks.mistakes(path, content.overlay)
+
+
+def _replaced(written: str, context: str) -> str | None:
+    """The file below the workspace that is meant in a context; None where that is known only when it runs."""
+    known = {"WORKSPACE": "", "ADEPT_CONTEXT": context}
+    names = {first or second for first, second in _VARIABLE.findall(written)}
+    if not names <= known.keys():
+        return None
+    outside = written.startswith("/")
+    name = _VARIABLE.sub(lambda match: known[match[1] or match[2]], written)
+    return name if outside else name.lstrip("/")
