@@ -55,7 +55,9 @@ def _wait_for(handle: int) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise ProviderError(f"another process has been building the root filesystem for {PATIENCE:g} s") from None
+                raise ProviderError(
+                    f"another process has been building the root filesystem for {PATIENCE:g} s"
+                ) from None
             if not told:
                 say("another process is building it; waiting for it")
                 told = True
@@ -135,7 +137,9 @@ def _bootstrap(tar: Path, log_directory: Path) -> None:
         code = _follow(command, output.fileno(), log)
     if code:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:])
-        raise ProviderError(f"mmdebstrap ended with {code}:\n{tail}\nall of it: {log}; the command: {' '.join(command)}")
+        raise ProviderError(
+            f"mmdebstrap ended with {code}:\n{tail}\nall of it: {log}; the command: {' '.join(command)}"
+        )
 
 
 def _command(tar: Path, scratch: Path) -> list[str]:
@@ -215,7 +219,9 @@ def _unpack(tar: Path, tree: Path, identities: Identities) -> None:
     finally:
         os.close(handle)
     if code:
-        raise ProviderError(f"unpacking {tar} failed with {code}; its message is above; is the disk full? df {tree.parent}")
+        raise ProviderError(
+            f"unpacking {tar} failed with {code}; its message is above; is the disk full? df {tree.parent}"
+        )
     (tree.parent / new).rename(tree)
 
 
@@ -237,7 +243,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="kommandir rootfs", description="the peons' root filesystem")
     parser.add_argument("action", choices=["build", "path"], help="build it where it is missing, or say where it lies")
-    parser.add_argument("--from", dest="source", type=Path, help="a tar of a root filesystem to use instead of building")
+    parser.add_argument(
+        "--from", dest="source", type=Path, help="a tar of a root filesystem to use instead of building"
+    )
     parsed = parser.parse_args(arguments)
     try:
         return _perform(parsed.action, parsed.source)

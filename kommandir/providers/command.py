@@ -243,6 +243,8 @@ def run(provider: Provider, arguments: Sequence[str]) -> int:
         print(f"{provider.name}: {' '.join(arguments[:2])}: {place}{error.strerror or error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(f"{provider.name}: interrupted; destroy {' '.join(arguments[1:2])} removes what is there", file=sys.stderr)
+        print(
+            f"{provider.name}: interrupted; destroy {' '.join(arguments[1:2])} removes what is there", file=sys.stderr
+        )
         return 130
     return 0

@@ -156,7 +156,9 @@ def why_not(proc_sys: str = "/proc/sys", number: int = 0) -> str:
     if not found and number == errno.ENOSPC:
         found = ["the limit user.max_user_namespaces is reached: destroy peons or raise it"]
     if not found:
-        found = ["user namespaces are refused, as in a container with seccomp rules or on a kernel without CONFIG_USER_NS"]
+        found = [
+            "user namespaces are refused, as in a container with seccomp rules or on a kernel without CONFIG_USER_NS"
+        ]
     return f"On this host {'; '.join(found)}. {_ELSE}."
 
 

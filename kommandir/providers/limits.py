@@ -80,7 +80,10 @@ def _read_only(path: str) -> bool:
 
 def apply(limits: Limits, groups: dict[str, str], pid: int) -> dict[str, str]:
     """Make the groups, put ``pid`` in and limit them; returns what holds, by `memory` and `processes`."""
-    holds = {"memory": "each process" if limits.memory else "none", "processes": "each user" if limits.processes else "none"}
+    holds = {
+        "memory": "each process" if limits.memory else "none",
+        "processes": "each user" if limits.processes else "none",
+    }
     for controller, value in limits.wanted().items():
         if controller in groups and _limit(groups[controller], controller, value, pid):
             holds["processes" if controller == "pids" else "memory"] = "cgroup"

@@ -124,8 +124,8 @@ def _containers_conf() -> str:
         f'default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]',
         "[engine]",
         *(['runtime = "runc"'] if shutil.which("runc") else []),
-        "events_logger = \"file\"",
-        "cgroup_manager = \"cgroupfs\"" if not os.path.isdir("/run/systemd/system") else "",
+        'events_logger = "file"',
+        'cgroup_manager = "cgroupfs"' if not os.path.isdir("/run/systemd/system") else "",
     ]
     return "\n".join(lines) + "\n"
 

@@ -58,7 +58,9 @@ def _container(request: Request) -> Container | None:
         raise ProviderUsageError(f"the container {request.name} is not ours (no label {podman_engine.TAG}): left alone")
     owner = found.get(podman_engine.UUID)
     if owner != request.uuid:
-        raise ProviderUsageError(f"the container {request.name} belongs to the job {owner}, not to {request.uuid}: left alone")
+        raise ProviderUsageError(
+            f"the container {request.name} belongs to the job {owner}, not to {request.uuid}: left alone"
+        )
     return container
 
 
@@ -125,7 +127,18 @@ def _run_arguments(request: Request, directory: str, image: str, arguments: list
     volume = f"{directory}/{_FILES}:{ssh.FOLDER}:ro"
     fixed = ["--network", "none", "--systemd", "false", "--entrypoint", "", "--user", "0:0", "--workdir", "/"]
     named = ["--name", request.name, "--hostname", request.host_name, "--volume", volume]
-    return ["run", "--detach", *named, *fixed, *arguments, image, "/usr/bin/python3", "-I", "-S", f"{ssh.FOLDER}/init.py"]
+    return [
+        "run",
+        "--detach",
+        *named,
+        *fixed,
+        *arguments,
+        image,
+        "/usr/bin/python3",
+        "-I",
+        "-S",
+        f"{ssh.FOLDER}/init.py",
+    ]
 
 
 def _write_files(directory: str, owner: int | None) -> None:
@@ -149,7 +162,9 @@ def _limits(request: Request) -> tuple[list[str], dict[str, str]]:
         byte = memory * limits.MEBIBYTE
         arguments += ["--memory", f"{memory}m"] if "memory" in grouped else ["--ulimit", f"data={byte}:{byte}"]
     if processes:
-        arguments += ["--pids-limit", str(processes)] if "pids" in grouped else ["--ulimit", f"nproc={processes}:{processes}"]
+        arguments += (
+            ["--pids-limit", str(processes)] if "pids" in grouped else ["--ulimit", f"nproc={processes}:{processes}"]
+        )
     return arguments, {
         "memory": ("cgroup" if "memory" in grouped else "each process") if memory else "none",
         "processes": ("cgroup" if "pids" in grouped else "each user") if processes else "none",

@@ -65,8 +65,10 @@ def kill(pid: int, known_as: str, what: str) -> None:
         wait = select.poll()
         wait.register(handle, select.POLLIN)
         if not wait.poll(int(PATIENCE * 1000)):
-            raise ProviderError(f"{what} (process {pid}) is still there {PATIENCE:g} s after SIGKILL: look at its state "
-                                f"with ps -o pid,stat,wchan {pid}, then destroy it again")
+            raise ProviderError(
+                f"{what} (process {pid}) is still there {PATIENCE:g} s after SIGKILL: look at its state "
+                f"with ps -o pid,stat,wchan {pid}, then destroy it again"
+            )
     finally:
         os.close(handle)
 

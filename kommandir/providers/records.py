@@ -76,7 +76,9 @@ class Records:
         owner = record.get("uuid")
         if owner == uuid or (not record and name.endswith(f"-{uuid}")):
             return record
-        whose = f"belongs to the job {owner}" if owner else "has no readable record and its name does not end in the uuid"
+        whose = (
+            f"belongs to the job {owner}" if owner else "has no readable record and its name does not end in the uuid"
+        )
         raise ProviderUsageError(f"{name} {whose}, not to {uuid}: left alone ({self.path(name)})")
 
     def form(self, name: str, record: Record) -> str:

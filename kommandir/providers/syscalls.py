@@ -81,5 +81,10 @@ def set_host_name(name: str) -> None:
 def leave_session_keyring() -> None:
     """Start an empty session keyring, so that children don't possess the user's keys."""
     result = _libc.syscall(_number(1), _KEYCTL_JOIN_SESSION_KEYRING, None)
-    if result < 0 and ctypes.get_errno() not in (38, 1, 13, 122):  # no keyrings here, forbidden, over quota: none joined
+    if result < 0 and ctypes.get_errno() not in (
+        38,
+        1,
+        13,
+        122,
+    ):  # no keyrings here, forbidden, over quota: none joined
         _check(result, "keyctl")
