@@ -1,0 +1,139 @@
+"""Peons that never come, die in the middle, or can't be destroyed: told apart, told why, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kommandir import yamlfile
+from tests.calls import BIN, Calls
+from tests.faults.test_signals import step_started, until
+
+GOOD_YAML = "ansible_host: 127.0.0.1; ansible_connection: local; host_name: one"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A job with one peon whose commands the test writes."""
+    folder = tmp_path / "job"
+    (folder / "inventory").mkdir(parents=True)
+    (folder / "inventory" / "peons").write_text("[peons]\none\n")
+    return folder
+
+
+def commanded(job: Path, create: str, destroy: str = "true", **more: str) -> None:
+    host_vars = job / "inventory" / "host_vars"
+    host_vars.mkdir(exist_ok=True)
+    variables: dict[str, object] = {
+        "cloud_provisioning_command": {"command": create},
+        "cloud_destruction_command": {"command": destroy},
+        "ansible_python_interpreter": "/usr/bin/python3",
+        **more,
+    }
+    (host_vars / "one.yml").write_text(yamlfile.dump(variables))
+
+
+@pytest.mark.parametrize(
+    ("create", "code", "said"),
+    [
+        ("sleep 60", 7, ["longer than 2 s"]),
+        ("true", 3, ["nothing"]),
+        ("echo '- a list'", 3, ["mapping", "a list"]),
+        ("echo 'a: [junk'", 3, ["junk"]),
+        ("echo so far so good; echo no more room >&2; exit 3", 3, ["exit code 3", "no more room"]),
+        ("echo 'ansible_host: 127.0.0.1'; exit 1", 3, ["exit code 1"]),
+        ("echo 'ansible_host: 127.0.0.1'; kill -9 $$", 3, ["SIGKILL"]),
+    ],
+)
+def test_provisioning_commands_that_go_wrong(calls: Calls, job: Path, create: str, code: int, said: list[str]) -> None:
+    commanded(job, create, cloud_timeout="2")
+    calls.job = job
+    ended = calls("setup", code=code)
+    for text in (*said, "one", "creation_result.yml"):
+        assert text in ended.stdout + ended.stderr, ended.stdout + ended.stderr
+    kept = (calls.results / "one" / "creation_result.yml").read_text()
+    assert create.split("'", maxsplit=1)[0].split(";", maxsplit=1)[0] in kept
+    calls("cleanup")
+    assert calls.left() == []
+
+
+def test_ssh_that_never_comes(calls: Calls, job: Path) -> None:
+    """The port answers to nobody; the job gives up in time and says what it waited for."""
+    commanded(
+        job,
+        "printf 'ansible_host: 127.0.0.1\\nansible_port: 9\\nansible_connection: ssh\\nssh_host_key: null\\n'",
+        peon_up_timeout="3",
+    )
+    calls.job = job
+    ended = calls("setup", code=4)
+    assert "one" in ended.stdout + ended.stderr
+    calls("cleanup")
+
+
+def test_a_peon_killed_in_the_middle_of_a_test(calls: Calls, slow_job: Path) -> None:
+    calls.job = slow_job
+    calls("setup")
+    process = calls.started("run")
+    until(lambda: step_started(calls, "run"))
+    listed = subprocess.run(
+        [str(BIN / "kommandir"), "provider", "list"],
+        env=calls.surroundings(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "namespace" in listed.stdout
+    until(lambda: bool(killed_peon(calls, "one")))
+    (slow_job / "run.yml").write_text("[]")
+    process.send_signal(signal.SIGTERM) if process.poll() is None and not died(process, 100) else None
+    process.communicate(timeout=120)
+    assert process.returncode == 4
+    calls("cleanup")
+    assert calls.left() == []
+
+
+def died(process: subprocess.Popen[str], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def killed_peon(calls: Calls, peon: str) -> list[int]:
+    """Kill the init of a namespace peon; what was killed comes back."""
+    records = [path for path in calls.state.glob("namespace/*") if path.name.startswith(f"{peon}-")]
+    killed = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and any(_names(int(entry.name), record.name) for record in records):
+            os.kill(int(entry.name), signal.SIGKILL)
+            killed.append(int(entry.name))
+    return killed
+
+
+def _names(pid: int, text: str) -> bool:
+    try:
+        return text.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def test_a_peon_that_can_not_be_destroyed_is_left_behind_and_said(calls: Calls, job: Path) -> None:
+    commanded(job, f"echo '{{{GOOD_YAML.replace(';', ',')}}}'", destroy="test -e /nonexistent/now || exit 4")
+    calls.job = job
+    calls("setup")
+    ended = calls("cleanup", code=9)
+    assert "one" in ended.stderr
+    assert "exekutir cleanup" in ended.stderr
+    status = calls("status").stdout
+    assert "1 alive" in status
+    private = calls.kommandir / "private" / "one.yml"
+    private.write_text(private.read_text().replace("exit 4", "exit 0"))
+    (calls.kommandir / "inventory" / "host_vars" / "one.yml").write_text(
+        "cloud_destruction_command: {command: 'true'}\n"
+    )
+    calls("cleanup")
