@@ -9,6 +9,7 @@ from exekutir.variables.kinds import (
     INTEGER,
     MAPPING,
     NAMES,
+    PATH,
     SECONDS,
     TEXT,
     ListOf,
@@ -111,6 +112,22 @@ _PEONS = (
         adept=True,
     ),
     Variable(
+        name="ssh_host_key",
+        type=TEXT,
+        meaning="A host's public key, which it must prove to have. Providers tell it; for an adopted host (`existing`) it "
+        "may be set, else `~/.ssh/known_hosts` must have it.",
+        host="peon",
+        passes=False,
+    ),
+    Variable(
+        name="existing_shared",
+        type=BOOLEAN,
+        default=False,
+        meaning="Whether several jobs may adopt the same host at once (provider `existing`).",
+        host="peon",
+        passes=True,
+    ),
+    Variable(
         name="public_peons",
         type=BOOLEAN,
         default=False,
@@ -131,6 +148,73 @@ _PEONS = (
     ),
 )
 
+#: Read by roles that ship; each role's ``argument_specs`` say the same.
+_ROLES = (
+    Variable(
+        name="wait_for_timeout",
+        type=SECONDS,
+        default=120,
+        meaning="Seconds within which a new peon must answer.",
+        host="peon",
+        passes=True,
+        adept=True,
+    ),
+    Variable(
+        name="peon_pre_raw_cmds",
+        type=NAMES,
+        default=(),
+        meaning="Commands that a new peon runs before anything needs Python there.",
+        host="peon",
+        passes=True,
+        adept=True,
+    ),
+    Variable(
+        name="bootup_timeout",
+        type=INTEGER,
+        default=300,
+        meaning="Seconds within which a rebooted peon must answer again.",
+        host="peon",
+        passes=True,
+        adept=True,
+    ),
+    Variable(
+        name="this_role",
+        type=TEXT,
+        default="",
+        meaning="Name of a role, for the role `failed_peon_result`.",
+        host="peon",
+        passes=False,
+        adept=True,
+    ),
+    Variable(
+        name="results_filepath",
+        type=PATH,
+        default="adept_result.txt",
+        meaning="The file below `results/NAME/` that says how a peon fared.",
+        host="peon",
+        passes=True,
+        adept=True,
+    ),
+    Variable(
+        name="results_template_filepath",
+        type=PATH,
+        default="",
+        meaning="A template of the job's own for that file when a peon failed.",
+        host="peon",
+        passes=True,
+        adept=True,
+    ),
+    Variable(
+        name="success_template_filepath",
+        type=PATH,
+        default="",
+        meaning="The same for a peon that did well.",
+        host="peon",
+        passes=True,
+        adept=True,
+    ),
+)
+
 _COMPUTED = tuple(
     Variable(name=name, type=TEXT, meaning=meaning, host="peon", passes=False, adept=adept, computed=True)
     for name, meaning, adept in (
@@ -141,4 +225,4 @@ _COMPUTED = tuple(
     )
 )
 
-VARIABLES = (*_CLOUD, *_PEONS, *_COMPUTED)
+VARIABLES = (*_CLOUD, *_PEONS, *_ROLES, *_COMPUTED)
