@@ -1,13 +1,19 @@
 """``job.xn``: the items of a job, checked whole, then run one after the other for a context.
 
-The face: ``check(file, text, context=...)`` names every mistake, ``run(request)`` runs the items of one context.
+The face: ``check(file, text, context=...)`` names every mistake; ``run(XnRequest(...))`` runs the items of one context
+and returns an ``XnResult``. What is heavy is imported when it is needed.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kommandir.mistakes import Mistake
+if TYPE_CHECKING:
+    from kommandir.mistakes import Mistake
+    from kommandir.xn.request import Failure, XnRequest, XnResult
+
+__all__ = ["Failure", "XnRequest", "XnResult", "check", "run"]
 
 
 def check(file: Path | None, text: str | None, *, context: str | None = None) -> list[Mistake]:
@@ -15,3 +21,22 @@ def check(file: Path | None, text: str | None, *, context: str | None = None) ->
     from kommandir.xn.reading import read
 
     return list(read(file, text, context=context).mistakes)
+
+
+def run(request: XnRequest) -> XnResult:
+    """Run the items that take part in the request's context, in their order, until one fails.
+
+    Raises MistakesError, before anything is run, when anything is wrong anywhere in the file; whatever goes wrong in a
+    step is in the result.
+    """
+    from kommandir.xn.running import run as run_items
+
+    return run_items(request)
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Failure", "XnRequest", "XnResult"):
+        from kommandir.xn import request
+
+        return getattr(request, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

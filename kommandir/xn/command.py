@@ -78,7 +78,7 @@ def _run(
         folder=surroundings.workspace,
         deadline=request.deadline,
         cancellation=request.cancellation,
-        doing=f"{item.name} ({item.place})",
+        doing=f"{item.title} ({item.place})",
         stdout=stdout,
         stderr=stderr,
         merged=item.keys.get("stderrfile") == "-",
@@ -128,7 +128,7 @@ def _judged(outcome: Outcome, output: _Output, item: Item, surroundings: Surroun
     if outcome.good:
         return StepResult(exit_code=0, outcome=GOOD.outcome, log=log.name)
     code = 128 - outcome.code if outcome.code < 0 else outcome.code
-    message = "\n".join([f"{item.name} ended with {outcome.end}", *(output.last["stderr"] or output.last["stdout"])])
+    message = "\n".join([f"{item.title} ended with {outcome.end}", *(output.last["stderr"] or output.last["stdout"])])
     failure = Failure(
         step=surroundings.step(item), message=surroundings.redactor.text(message), log=log.name
     )  # fmt: skip

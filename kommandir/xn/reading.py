@@ -35,12 +35,12 @@ class Item:
     contexts: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
 
-    def applies(self, context: str) -> bool:
+    def is_for(self, context: str) -> bool:
         """Whether it takes part in ``context``."""
         return not self.contexts or context in self.contexts
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         """What people call it: the variable, the program, the playbook."""
         text = self.keys["name"] if self.kind.name == "variable" else self.keys["filepath"]
         return text if self.kind.name == "variable" else text.rsplit("/", 1)[-1]
@@ -66,7 +66,13 @@ def read(file: Path | None, text: str | None, *, context: str | None = None) -> 
     items: list[Item] = []
     for document in documents:
         _Checking(document, items, mistakes).run()
-    return Reading(tuple(items), tuple(mistakes))
+    return Reading(tuple(items), tuple(sorted(mistakes, key=_line)))
+
+
+def _line(mistake: Mistake) -> int:
+    """That of its place; 0 for what has none."""
+    found = re.search(r":(\d+)(:\d+)?$", mistake.place)
+    return int(found[1]) if found else 0
 
 
 def _documents(file: Path | None, text: str | None) -> list[Document]:

@@ -42,6 +42,9 @@ class Kind:
     #: Keys that people try here, and what to do instead.
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return self.name
+
 
 def _keys(*keys: Key) -> Mapping[str, Key]:
     return MappingProxyType({key.name: key for key in keys})
