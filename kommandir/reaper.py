@@ -88,9 +88,8 @@ def reap(now: float, *, dry_run: bool, workspace: Path | None = None) -> ReapRep
 
 
 def _judge(report: ReapReport, provider: str, entry: Any, workspace: Path | None) -> None:
-    name, uuid, expires = (
-        (entry.get(key) for key in ("name", "uuid", "expires")) if isinstance(entry, dict) else (None,) * 3
-    )
+    told = entry if isinstance(entry, dict) else {}
+    name, uuid, expires = told.get("name"), told.get("uuid"), told.get("expires")
     if not name or not uuid or not isinstance(expires, int | float):
         report.unclear.append(f"{provider} {name}")
         return

@@ -2,8 +2,9 @@
 
     kommandir rootfs build [--from TAR]       python -m kommandir.rootfs build [--from TAR]
 
-It is a tar (for podman) and, unpacked with the owners that peons have on this host, a tree (for namespaces). Both appear
-in one step, under a lock, so that two first jobs build it once. Only the standard library is used: providers import it.
+It is a tar (for podman) and, unpacked with the owners that peons have on this host, a tree (for namespaces). Both
+appear in one step, under a lock, so that two first jobs build it once. Providers import it, so it needs only the
+standard library.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -138,7 +140,7 @@ def _bootstrap(tar: Path, log_directory: Path) -> None:
     if code:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:])
         raise ProviderError(
-            f"mmdebstrap ended with {code}:\n{tail}\nall of it: {log}; the command: {' '.join(command)}"
+            f"mmdebstrap ended with {code}:\n{tail}\nall of it: {log}\nthe command: {shlex.join(command)}"
         )
 
 
@@ -244,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="kommandir rootfs", description="the peons' root filesystem")
     parser.add_argument("action", choices=["build", "path"], help="build it where it is missing, or say where it lies")
     parser.add_argument(
-        "--from", dest="source", type=Path, help="a tar of a root filesystem to use instead of building"
+        "--from", dest="source", type=Path, help="tar of a root filesystem to use instead of building one"
     )
     parsed = parser.parse_args(arguments)
     try:

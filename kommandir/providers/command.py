@@ -5,7 +5,8 @@
 Standard output is YAML (each value written as JSON, which YAML contains), standard error is for people.
 """
 
-# ruff: noqa: PTH, T201 - pathlib takes longer to import than a peon takes to start; standard output is the contract
+# ruff: noqa: PTH
+# Pathlib takes longer to import than a peon takes to start; standard output is the contract.
 
 from __future__ import annotations
 
@@ -191,14 +192,14 @@ def usage(provider: Provider) -> str:
     return "\n".join(lines)
 
 
-def emit(value: Mapping[str, object] | Sequence[Mapping[str, object]]) -> None:
-    """Print a mapping or a list of mappings as YAML."""
-    if isinstance(value, (list, tuple)):
-        lines = [f"- {json.dumps(entry)}" for entry in value] or ["[]"]
-    else:
-        assert not isinstance(value, (list, tuple))
-        lines = [f"{key}: {json.dumps(entry)}" for key, entry in dict(value).items()]
-    print("\n".join(lines), flush=True)
+def emit(value: Mapping[str, object]) -> None:
+    """Print a mapping as YAML."""
+    print("\n".join(f"{key}: {json.dumps(entry)}" for key, entry in value.items()), flush=True)
+
+
+def emit_list(entries: Sequence[Mapping[str, object]]) -> None:
+    """Print a list of mappings as YAML."""
+    print("\n".join(f"- {json.dumps(entry)}" for entry in entries) or "[]", flush=True)
 
 
 def _describe(provider: Provider) -> dict[str, object]:
@@ -221,14 +222,14 @@ def _perform(provider: Provider, request: Request) -> None:
     elif request.action == "renew":
         provider.renew(request)
     elif request.action == "list":
-        emit(provider.listing())
+        emit_list(provider.listing())
     else:
         emit(_describe(provider))
 
 
 def run(provider: Provider, arguments: Sequence[str]) -> int:
     """Do what a command line says; returns the exit code and has said on standard error what went wrong."""
-    # What is started here belongs to a host, not to the job that asked for it, and outlives the job's clean-up of strays.
+    # What starts here belongs to a host, and outlives the clean-up of the strays of the job that asked for it.
     os.environ.pop("EXEKUTIR_JOB", None)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage(provider))

@@ -1,6 +1,7 @@
 """Hosts of the provider ``existing``: adopted when they answer SSH with the key they are known by; never destroyed."""
 
-# ruff: noqa: PTH - pathlib takes longer to import than a lease takes to write
+# ruff: noqa: PTH
+# Pathlib takes longer to import than a lease takes to write.
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 name = "existing"
 summary = "a host that is there already and answers SSH; it is leased, never destroyed"
-options = (
+options: tuple[Option, ...] = (
     Option("address", "text", "", "host name or IP address; default: NAME"),
     Option("port", "number", 22, "port of its SSH server (default 22)"),
     Option("user", "text", "root", "who logs in (default root)"),

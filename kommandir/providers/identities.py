@@ -4,7 +4,8 @@ A peon's root is nobody on this host: its number comes from the user's range in 
 from a range of our own high above all others. So a peon that broke out would own nothing.
 """
 
-# ruff: noqa: PTH - pathlib takes longer to import than a peon takes to start
+# ruff: noqa: PTH
+# Pathlib takes longer to import than a peon takes to start.
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from kommandir.providers.faults import ProviderError
 COUNT = 65536
 #: First number of root's own range, where ``/etc/subuid`` gives it none; above what distributions give to users.
 ROOT_BASE = 0x60000000
+_APPARMOR = "kernel.apparmor_restrict_unprivileged_userns"
 _ELSE = "Use the provider podman or existing instead, or run as root"
 
 
@@ -147,9 +149,8 @@ def why_not(proc_sys: str = "/proc/sys", number: int = 0) -> str:
         (
             "kernel/apparmor_restrict_unprivileged_userns",
             "1",
-            "kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu's AppArmor rule): "
-            "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with `userns,` for "
-            "the Python that runs exekutir",
+            f"{_APPARMOR} is 1 (Ubuntu's AppArmor rule): sysctl {_APPARMOR}=0, or an AppArmor profile with `userns,` for "
+            + "the Python that runs exekutir",
         ),
     )
     found = [text for path, value, text in settings if _setting(f"{proc_sys}/{path}") == value]

@@ -1,6 +1,7 @@
 """Peons of the provider ``namespace``: no root, no daemon, no network; a disk over the shared root filesystem."""
 
-# ruff: noqa: PTH - pathlib takes longer to import than a peon takes to start
+# ruff: noqa: PTH
+# Pathlib takes longer to import than a peon takes to start.
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 name = "namespace"
 summary = "a host of Linux namespaces: any user, no daemon, no network; ready in less than half a second"
-options = (
+options: tuple[Option, ...] = (
     Option("memory", "number", 4096, "MiB of memory, 0 for no limit (default 4096)"),
     Option("processes", "number", 4096, "number of processes, 0 for no limit (default 4096)"),
     Option("uplink", "switch", False, "reach the outside, but never this host (needs pasta)"),
@@ -68,7 +69,7 @@ def _form(request: Request, rootfs: str, ids: identities.Identities) -> Record:
         ssh.authorize(directory, request.text("public_key"))
         os.mkdir(f"{directory}/{sandbox.DISK}")
         # The peon's numbers must write here; nobody else gets through the directory above.
-        os.chmod(f"{directory}/{sandbox.DISK}", 0o777)
+        os.chmod(f"{directory}/{sandbox.DISK}", 0o777)  # noqa: S103
     finally:
         ssh.finish_key(directory, request.name, key)
     return record

@@ -19,7 +19,7 @@ _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
 _PAUSE = 0.2
 
 
-def bury(_signal, _frame):
+def bury(_signal: int, _frame: object) -> None:
     """Take the exit codes of all children that ended: the first process inherits every orphan."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -28,7 +28,7 @@ def bury(_signal, _frame):
         pass
 
 
-def raise_loopback():
+def raise_loopback() -> None:
     """Switch the loopback interface on; a peon with an uplink has it on already and may not do it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("16sh", b"lo", 0)
@@ -39,7 +39,7 @@ def raise_loopback():
             pass
 
 
-def serve(connection, listener):
+def serve(connection: socket.socket, listener: socket.socket) -> None:
     """Become the SSH server of one connection (in a child)."""
     os.setsid()
     listener.close()
@@ -50,13 +50,13 @@ def serve(connection, listener):
     os.execv(_SSHD[0], _SSHD)
 
 
-def main():
+def main() -> None:
     """Serve until the peon is destroyed."""
     signal.signal(signal.SIGCHLD, bury)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     if not os.path.exists(_SSHD[0]):
-        sys.exit("this root filesystem has no %s: it needs the package openssh-server" % _SSHD[0])
+        sys.exit(f"this root filesystem has no {_SSHD[0]}: it needs the package openssh-server")
     os.makedirs("/run/sshd", 0o755, exist_ok=True)
     raise_loopback()
     listener = socket.socket(fileno=_SOCKET)
@@ -66,7 +66,7 @@ def main():
         try:
             child = os.fork()
         except OSError as error:
-            sys.stderr.write("no process for an SSH connection: %s\n" % error)
+            sys.stderr.write(f"no process for an SSH connection: {error}\n")
             connection.close()
             time.sleep(_PAUSE)
             continue

@@ -1,6 +1,7 @@
 """Calling podman so that it works where its defaults don't, and asking it for containers that bear our tag."""
 
-# ruff: noqa: PTH - pathlib takes longer to import than a peon takes to start
+# ruff: noqa: PTH
+# Pathlib takes longer to import than a peon takes to start.
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Peons of the provider ``podman``: containers, of root or of any user, from our root filesystem or any image."""
 
-# ruff: noqa: PTH - pathlib takes longer to import than a peon takes to start
+# ruff: noqa: PTH
+# Pathlib takes longer to import than a peon takes to start.
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 name = "podman"
 summary = "a container of podman, of root or of any user; from our root filesystem or any image"
-options = (
+options: tuple[Option, ...] = (
     Option("memory", "number", 4096, "MiB of memory, 0 for no limit (default 4096)"),
     Option("processes", "number", 4096, "number of processes, 0 for no limit (default 4096)"),
     Option("image", "text", "", "image with python3 and openssh-server; default: made of our root filesystem"),

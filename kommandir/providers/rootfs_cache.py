@@ -1,6 +1,7 @@
 """Where the peons' root filesystem lies, and quick ways to it; what makes it is ``kommandir.rootfs``."""
 
-# ruff: noqa: PTH - pathlib takes longer to import than a peon takes to start
+# ruff: noqa: PTH
+# Pathlib takes longer to import than a peon takes to start.
 
 from __future__ import annotations
 

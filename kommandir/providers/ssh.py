@@ -5,7 +5,8 @@ The peon's first process waits on a unix socket that was bound outside of the pe
 host enters the peon, and a process number that was used again can never lead elsewhere.
 """
 
-# ruff: noqa: PTH - pathlib takes longer to import than a peon takes to start
+# ruff: noqa: PTH
+# Pathlib takes longer to import than a peon takes to start.
 
 from __future__ import annotations
 
