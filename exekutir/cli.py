@@ -38,17 +38,19 @@ _transition(
 
 
 def _perform(name: str, asked: Options) -> None:
+    import io
     import os
 
     from exekutir import contexts, display
 
+    errors = io.StringIO()  # shown when nothing is drawn any more
     with display.opened(
         asked.format, verbosity=asked.verbosity, stdout=sys.stdout, stderr=sys.stderr, environ=os.environ
     ) as screen:
         perform = contexts.perform_all if name == "all" else _one(name)
-        code = perform(asked, screen, sys.stderr)
-    if asked.workspace and (asked.workspace / "results").is_dir() and not asked.check:
-        contexts.verdict_shown(asked, code, sys.stdout)
+        code = perform(asked, screen, errors)
+    contexts.verdict_shown(name, asked, code)
+    click.echo(errors.getvalue(), err=True, nl=False)
     sys.exit(code)
 
 

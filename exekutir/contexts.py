@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -68,15 +69,13 @@ def _performed(
     opened = workspace.opened(place, create=context == "setup" and not options.check)
     if options.check:
         return preview.shown(context, options, opened, errors)
-    with _workspace_locked(context, options, opened, cancellation, errors):
+    with _workspace_locked(context, options, opened, cancellation):
         job = jobs.load(context, options, opened, cancellation, subscriber)
         return _recorded(job, errors)
 
 
 @contextlib.contextmanager
-def _workspace_locked(
-    context: str, options: Options, opened: Workspace, cancellation: Cancellation, errors: TextIO
-) -> Iterator[None]:
+def _workspace_locked(context: str, options: Options, opened: Workspace, cancellation: Cancellation) -> Iterator[None]:
     """Keep other exekutirs out of the workspace while a context is under way."""
     told: list[str] = []
 
@@ -84,7 +83,7 @@ def _workspace_locked(
         message = f"exekutir {context}: waiting for {', '.join(map(str, holders)) or 'another exekutir'}"
         if message not in told:
             told.append(message)
-            print(message, file=errors, flush=True)
+            print(message, file=sys.stderr, flush=True)
 
     patience = Deadline.after(options.timeout or WORKSPACE_PATIENCE)
     locks = LockFolder(opened.path / ".locks", str(opened.path), context, patience, cancellation, waiting)
@@ -132,14 +131,15 @@ def _finished(job: Job, code: int, reason: str, seconds: float) -> None:
         job.workspace.record_exit("exekutir", job.context, code)
 
 
-def verdict_shown(options: Options, code: int, screen: TextIO) -> None:
-    """Write the results (JUnit, summary, page) and print the verdict; as JSON it was told as an event already."""
-    from exekutir import results
+def verdict_shown(name: str, options: Options, code: int) -> None:
+    """Write the results (JUnit, summary, page) of a call and print its verdict; nothing where there is no workspace."""
+    from exekutir import display, results
 
-    verdict = results.write(workspace.asked(options.workspace), exit_code=code)
-    if options.format != "json":
-        with contextlib.suppress(BrokenPipeError):
-            print("\n".join(verdict.lines()), file=screen, flush=True)
+    if options.workspace is None or options.check or not (options.workspace / "results").is_dir():
+        return
+    contexts = list(TRANSITIONS) if name == "all" else [name]
+    verdict = results.write(options.workspace.absolute(), exit_code=code, contexts=contexts)
+    display.concluded(verdict, options.format, stdout=sys.stdout, environ=os.environ)
 
 
 def _crashed(job: Job) -> str:
