@@ -10,33 +10,30 @@ from typing import ClassVar
 class ExitCode(enum.IntEnum):
     """Exit codes of every command of ours. A failing test and a failing infrastructure never share one.
 
-    The comment of a member is its meaning in the reference (``docs/reference/exit-codes.md``), which a test compares.
+    ``meaning`` is what the reference (``docs/reference/exit-codes.md``) says of a member; a test compares them.
     """
 
-    #: Everything went well.
-    GOOD = 0
-    #: The tests said no.
-    TESTS_FAILED = 1
-    #: A mistake in the command line, the job, a variable or a file of the user.
-    USAGE = 2
-    #: A host could not be created, set up or destroyed.
-    PROVISIONING_FAILED = 3
-    #: A host that exists does not answer.
-    UNREACHABLE = 4
-    #: The kommandir, its disk or a program that it needs broke.
-    KOMMANDIR_FAILED = 5
-    #: A lock was not had in time.
-    LOCK_NOT_HAD = 6
-    #: A deadline passed.
-    TIMED_OUT = 7
-    #: A step of the job failed in ``setup`` or ``cleanup``, where nothing is tested.
-    JOB_FAILED = 8
-    #: Cleanup ended, but something of the job is still there.
-    LEFT_BEHIND = 9
-    #: Stopped by SIGINT.
-    INTERRUPTED = 130
-    #: Stopped by SIGTERM (or SIGHUP).
-    TERMINATED = 143
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> ExitCode:
+        """A member that is the number ``code``."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    GOOD = 0, "Everything went well."
+    TESTS_FAILED = 1, "The tests said no."
+    USAGE = 2, "A mistake in the command line, the job, a variable or a file of the user."
+    PROVISIONING_FAILED = 3, "A host could not be created, set up or destroyed."
+    UNREACHABLE = 4, "A host that exists does not answer."
+    KOMMANDIR_FAILED = 5, "The kommandir, its disk or a program that it needs broke."
+    LOCK_NOT_HAD = 6, "A lock was not had in time."
+    TIMED_OUT = 7, "A deadline passed."
+    JOB_FAILED = 8, "A step of the job failed in `setup` or `cleanup`, where nothing is tested."
+    LEFT_BEHIND = 9, "Cleanup ended, but something of the job is still there."
+    INTERRUPTED = 130, "Stopped by SIGINT."
+    TERMINATED = 143, "Stopped by SIGTERM (or SIGHUP)."
 
 
 class ExekutirError(Exception):

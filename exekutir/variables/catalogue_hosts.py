@@ -114,7 +114,7 @@ _PEONS = (
     Variable(
         name="ssh_host_key",
         type=TEXT,
-        meaning="A host's public key, which it must prove to have. Providers tell it; for an adopted host (`existing`) it "
+        meaning="A host's public key, which it must prove to have. Providers tell it; for an adopted host it "
         "may be set, else `~/.ssh/known_hosts` must have it.",
         host="peon",
         passes=False,
