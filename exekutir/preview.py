@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -45,7 +46,7 @@ def explained(options: Options, variable: str, host: str | None, screen: TextIO)
         host=host,
     )
     if options.format == "json":
-        print(json.dumps(told.as_dict(), indent=2, default=str), file=screen)
+        print(json.dumps(asdict(told), indent=2, default=str), file=screen)
     else:
         print("\n".join(told.lines()), file=screen)
     return int(ExitCode.GOOD)
@@ -98,8 +99,8 @@ def _items(job_xn: Path, context: str) -> list[str]:
     """What ``job.xn`` holds for a context, a line an item."""
     from kommandir.xn.reading import read
 
-    items = [item for item in read(job_xn, None, context=context).items if item.applies(context)]
-    return [f"run {item.kind.name} {item.name} ({item.place})" for item in items] or [
+    items = [item for item in read(job_xn, None, context=context).items if item.is_for(context)]
+    return [f"run {item.kind.name} {item.title} ({item.place})" for item in items] or [
         f"run nothing: {job_xn} has no item for {context}"
     ]
 
