@@ -45,7 +45,8 @@ TEXT = {
 OF_ONE_MACHINE = re.compile(
     r"/work/(main|shared|\.)|/root/\.pyenv|/tmp/(plan|venv)\b|/opt/(pypi|wheels)|pypi\.org|deb\.debian\.org"
 )
-REASONLESS = re.compile(r"#\s*(type: ignore|noqa)(?!: ?\[?[A-Za-z0-9-, ]+\]?[ ,]+(#|--|-|—|:)? ?\S+ \S+)")
+#: A suppression that lacks its code or, after it, a reason of two words.
+REASONLESS = re.compile(r"#\s*(type: ignore|noqa)(?!(\[[\w, -]+\]|: [A-Z]+\d+(, ?[A-Z]+\d+)*)[\s#:,-]+\S+ \S+)")
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
