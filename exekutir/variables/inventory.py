@@ -100,8 +100,9 @@ class Inventory:
     def _ancestors(self, name: str, seen: frozenset[str] = frozenset()) -> set[str]:
         found: set[str] = set()
         for parent in self._parents(name):
+            found.add(parent)
             if parent not in seen:
-                found |= {parent} | self._ancestors(parent, seen | {name})
+                found |= self._ancestors(parent, seen | {name})
         return found
 
     def _depth(self, name: str, seen: frozenset[str] = frozenset()) -> int:
