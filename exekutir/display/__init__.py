@@ -14,7 +14,7 @@ from exekutir.display.output import Output
 from exekutir.display.screen import Painter, Screen
 
 if TYPE_CHECKING:
-    from exekutir.results import Verdict
+    from exekutir.results.verdict import Verdict
 
 __all__ = ["Output", "concluded", "opened"]
 

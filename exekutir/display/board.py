@@ -53,7 +53,7 @@ class Board:
         if not running:
             self.close()
         for text in said:
-            console.print(text, overflow="fold")
+            console.print(text, soft_wrap=True)
         if running:
             self._draw(console)
 

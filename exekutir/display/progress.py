@@ -15,7 +15,7 @@ BAD = ("failed", "unreachable")
 ENDED = ("failed", "destroyed", "kept")
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Unit:
     """A peon or a step on which something is being done."""
 
@@ -27,7 +27,7 @@ class Unit:
     last: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Progress:
     """Takes events; ``moment`` is the monotonic clock at which one came."""
 
@@ -85,9 +85,7 @@ class Progress:
 
 
 def _context_started(progress: Progress, event: Event, moment: float) -> None:
-    fresh = Progress(context=one_line(event.get("context"), 60), since=moment)
-    for name in Progress.__slots__:
-        setattr(progress, name, getattr(fresh, name))
+    vars(progress).update(vars(Progress(context=one_line(event.get("context"), 60), since=moment)))
 
 
 def _context_finished(progress: Progress, _event: Event, _moment: float) -> None:

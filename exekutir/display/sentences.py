@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from exekutir.display.progress import BAD, Progress
 from exekutir.results.cleaning import clean, one_line, tail
@@ -19,8 +19,7 @@ _TAIL = 6
 _IN_FULL = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(NamedTuple):
     """One thing to say: a line, and lines that belong below it."""
 
     text: str
@@ -28,7 +27,7 @@ class Sentence:
     detail: Sequence[str] = ()
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Speaker:
     """Turns events into sentences. ``log`` also says what starts, which a board shows by itself."""
 

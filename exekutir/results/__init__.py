@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from exekutir.results.record import Failure, Job
-from exekutir.results.verdict import Verdict
-from kommandir.events import FILE_NAME
+if TYPE_CHECKING:
+    from exekutir.results.record import Job
+    from exekutir.results.verdict import Verdict
 
-__all__ = ["Failure", "Verdict", "write"]
+__all__ = ["write"]
 
 
 def write(workspace: Path, *, exit_code: int | None, contexts: Sequence[str] | None = None) -> Verdict:
@@ -20,6 +21,8 @@ def write(workspace: Path, *, exit_code: int | None, contexts: Sequence[str] | N
     Each file is replaced in one step. What is missing, torn, or can't be written never raises: it is a problem that
     the verdict names. Where the workspace has no results folder, nothing is written.
     """
+    from exekutir.results.verdict import Verdict
+
     results = _folder(workspace)
     problems: list[str] = []
     job = _job(results, exit_code, problems)
@@ -43,18 +46,18 @@ def _folder(workspace: Path) -> Path:
 
 
 def _job(results: Path, exit_code: int | None, problems: list[str]) -> Job:
-    from exekutir.results import history, peon_tests
+    from exekutir.results import history, peon_files
     from kommandir import events
 
     collector = history.Collector()
     try:
-        for event in events.read(results / FILE_NAME):
+        for event in events.read(results / events.FILE_NAME):
             collector.take(event)
     except OSError as error:
-        problems.append(f"{results / FILE_NAME} can't be read: {error.strerror}")
+        problems.append(f"{results / events.FILE_NAME} can't be read: {error.strerror}")
     job = collector.job(exit_code)
-    job.files = peon_tests.files_of_peons(results)
-    job.tests = peon_tests.read_all(results, job.files)
+    job.files = peon_files.files_of_peons(results)
+    job.tests = peon_files.tests_of_peons(results, job.files)
     return job
 
 

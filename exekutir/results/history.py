@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from exekutir.results.cleaning import clean, one_line, shortened, tail
@@ -296,7 +295,7 @@ def _complete_peon(context: Context, peon: Peon) -> None:
 def _placed(context: Context, failure: Failure) -> Failure:
     """The failure with the name and log of its step, which are told at the step's end."""
     step = context.steps.get(failure.step)
-    return replace(failure, step=step.title, log=failure.log or step.log) if step else failure
+    return failure._replace(step=step.title, log=failure.log or step.log) if step else failure
 
 
 def _has_failures(context: Context, key: str) -> bool:

@@ -8,14 +8,13 @@ on a peon; names are stable from run to run. What the peons' own JUnit files hol
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from html import escape
+from typing import NamedTuple
 
 from exekutir.results.record import Context, Failure, Group, Job, Peon, TestFile
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """One ``testcase``."""
 
     classname: str
@@ -27,14 +26,13 @@ class Case:
     text: str = ""
 
 
-@dataclass(slots=True)
-class Suite:
+class Suite(NamedTuple):
     """One ``testsuite``."""
 
     name: str
-    hostname: str = ""
-    started: str = ""
-    cases: list[Case] = field(default_factory=list)
+    hostname: str
+    started: str
+    cases: list[Case]
 
 
 def document(job: Job) -> Iterator[str]:
@@ -55,11 +53,11 @@ def _suites(job: Job) -> Iterator[Suite]:
     for context in job.contexts.values():
         place = f"{root}.{context.name}"
         cases = [*_context_cases(root, context), *_step_cases(place, context)]
-        yield Suite(place, started=context.started, cases=cases)
+        yield Suite(place, "", context.started, cases)
         for peon in context.peons.values():
             yield Suite(f"{place}.{peon.name}", peon.name, context.started, list(_peon_cases(place, peon)))
     for file in job.tests:
-        yield Suite(f"{file.peon}: {file.path}", file.peon, cases=list(_test_cases(file)))
+        yield Suite(f"{file.peon}: {file.path}", file.peon, "", list(_test_cases(file)))
 
 
 def _context_cases(root: str, context: Context) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""The files that peons left in ``results/NAME/``, and what their own JUnit files among them say.
+"""What the peons' own JUnit files say.
 
 Peons are not trusted: no entity is expanded, no link followed, nothing but plain files opened, sizes are limited.
 """
@@ -6,58 +6,16 @@ Peons are not trusted: no entity is expanded, no link followed, nothing but plai
 from __future__ import annotations
 
 import os
-import stat
 import xml.parsers.expat as expat
-from collections.abc import Iterator
 from pathlib import Path
 
 from exekutir.results.cleaning import one_line, shortened
 from exekutir.results.record import PeonTest, TestFile
 
-#: Bytes of a JUnit file, files of a peon, test cases of a file that are read at most.
+#: Bytes of a JUnit file and test cases of a file that are read at most.
 LARGEST = 32 << 20
-MOST_FILES = 500
 MOST_CASES = 50_000
 _KEPT_TEXT = 16_384
-
-
-def files_of_peons(results: Path) -> dict[str, list[str]]:
-    """The files below each folder of ``results``, relative to it, sorted; MOST_FILES of a folder at most."""
-    try:
-        folders = sorted(entry.name for entry in os.scandir(results) if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return {}
-    return {name: list(_files(results, name)) for name in folders if not name.startswith(".")}
-
-
-def _files(results: Path, name: str) -> Iterator[str]:
-    number = 0
-    for folder, folders, files in os.walk(results / name):
-        folders.sort()
-        for file in sorted(files):
-            path = Path(folder, file)
-            if number < MOST_FILES and _is_plain(path):
-                number += 1
-                yield str(path.relative_to(results))
-
-
-def _is_plain(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
-
-
-def read_all(results: Path, files: dict[str, list[str]]) -> list[TestFile]:
-    """The JUnit files among ``files``; XML of another kind is none."""
-    found = []
-    for peon, paths in files.items():
-        for path in paths:
-            if path.endswith(".xml"):
-                read = read_file(results / path, peon=peon, path=f"results/{path}")
-                if read is not None:
-                    found.append(read)
-    return found
 
 
 def read_file(file: Path, *, peon: str, path: str) -> TestFile | None:

@@ -1,14 +1,15 @@
 """What is known of a job: contexts, and in each its phases, steps and peons with their tasks; filled by ``history``.
 
 Everything here is bounded, however many tasks a job has: groups (a play or role on a peon) are counted in full, single
-tasks are kept up to a number.
+tasks are kept up to a number. Values are named tuples and records are never compared: making such classes is most of
+what it costs to load this module, and each command does.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 #: ``test``: the tests said no. ``infrastructure``: everything else.
 Kind = Literal["test", "infrastructure"]
@@ -29,11 +30,11 @@ CONTEXTS = ("setup", "run", "cleanup")
 UNTESTED = frozenset({"setup", "cleanup"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """One thing that went wrong, at the innermost place that is known of it."""
 
     context: str
+    kind: Kind
     #: The peon's name in the inventory, "" where it happened on no peon.
     peon: str = ""
     #: The step's name and kind, "" outside of steps.
@@ -42,7 +43,6 @@ class Failure:
     role: str = ""
     #: The task, or the test of a peon's own file.
     task: str = ""
-    kind: Kind
     #: failed, unreachable, interrupted.
     outcome: str = "failed"
     message: str = ""
@@ -60,8 +60,7 @@ class Failure:
         return task or self.step or self.context
 
 
-@dataclass(slots=True)
-class Task:
+class Task(NamedTuple):
     """The result of one task on one peon."""
 
     play: str
@@ -72,7 +71,7 @@ class Task:
     message: str
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Group:
     """All tasks of one role, or of a play outside of roles, on one peon."""
 
@@ -92,7 +91,7 @@ class Group:
         return "skipped"
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Peon:
     """A peon in one context."""
 
@@ -125,7 +124,7 @@ class Peon:
         return sum(self.counts.values())
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Step:
     """An item of ``job.xn`` in one context."""
 
@@ -149,7 +148,7 @@ class Step:
         return f"{self.kind} {self.name}".strip() or self.key
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Phase:
     """A part of a transition: locks, variables, discovery, ..."""
 
@@ -160,7 +159,7 @@ class Phase:
     detail: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Context:
     """The last transition to a context."""
 
@@ -199,8 +198,7 @@ class Context:
         return [peon.name for peon in self.peons.values() if peon.outcome != "good"]
 
 
-@dataclass(frozen=True, slots=True)
-class PeonTest:
+class PeonTest(NamedTuple):
     """One test case of a peon's own JUnit file."""
 
     suite: str
@@ -213,7 +211,7 @@ class PeonTest:
     output: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class TestFile:
     """A JUnit file that a peon left in its results."""
 
@@ -229,7 +227,7 @@ class TestFile:
         return sum(case.outcome in outcomes for case in self.cases)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Job:
     """One job: what all its contexts left behind."""
 
