@@ -135,7 +135,8 @@ def _failed(task: PeonTask, error: ExekutirError) -> Result:
     error.host = None
     message = task.redactor.text(str(error))
     try:
-        failure = Failure(role=name, task=str(task.action._task.get_name()), why=message)
+        path = _relative(str(task.action._task.get_path() or ""), task.workspace)
+        failure = Failure(role=name, task=str(task.action._task.name), why=message, path=path)
         peon_results.failed(task.workspace, task.peon, failure, job=task.job, context=task.context)
     except ExekutirError as unwritable:
         message += f"\n{unwritable.what}"
@@ -290,14 +291,40 @@ def result_written(task: PeonTask) -> Result:
 
 def _failure(task: PeonTask) -> Failure | None:
     """The failure at hand, where this runs in a ``rescue``."""
-    result = task.variables.get("ansible_failed_result")
-    if not isinstance(result, Mapping):
+    result, told = task.variables.get("ansible_failed_result"), task.variables.get("ansible_failed_task")
+    if not isinstance(result, Mapping) or not isinstance(told, Mapping):
         return None
-    failure = peon_results.failure_of(_plain(task.variables.get("ansible_failed_task") or {}), _plain(result))
-    role = task.argument("this_role")
-    if role and not failure.role:
-        failure = Failure(role=str(role), task=failure.task, why=failure.why)
-    return failure
+    failed = _rescued(task.action._task, str(told.get("uuid")))
+    role = failed._role.get_name() if failed is not None and failed._role else task.argument("this_role", "")
+    why = peon_results.why(_plain(result))
+    if result.get("censored") or told.get("no_log"):
+        why = "its output is hidden (no_log)"
+    path = _relative(failed.get_path(), task.workspace) if failed is not None else ""
+    return Failure(role=str(role), task=str(told.get("name") or told.get("action")), why=why, path=path)
+
+
+def _rescued(task: Any, uuid: str) -> Any:
+    """The task with this id in the nearest block around ``task`` that has a ``rescue``; None for one that was included
+    while the play ran, whose role Ansible does not tell."""
+    around = task
+    while around is not None:
+        found = _within(getattr(around, "block", ()), uuid)
+        if found is not None:
+            return found
+        around = getattr(around, "_parent", None)
+    return None
+
+
+def _within(items: Any, uuid: str) -> Any:
+    for item in items:
+        found = _within(item.block, uuid) if hasattr(item, "block") else item if item._uuid == uuid else None
+        if found is not None:
+            return found
+    return None
+
+
+def _relative(path: str, folder: Path) -> str:
+    return path.removeprefix(f"{folder}/")
 
 
 def _from_template(task: PeonTask, template: str) -> Path:

@@ -30,17 +30,11 @@ class Failure:
     path: str = ""
 
 
-def failure_of(task: Mapping[str, Any], result: Mapping[str, Any]) -> Failure:
-    """From what Ansible keeps of a failed task, ``ansible_failed_task`` and ``ansible_failed_result``."""
-    role = task.get("role")
-    name = role.get("_role_name", "") if isinstance(role, Mapping) else ""
-    return Failure(role=str(name), task=str(task.get("name") or task.get("action") or ""), why=_why(result))
-
-
-def _why(result: Mapping[str, Any]) -> str:
+def why(result: Mapping[str, Any]) -> str:
+    """The reason in what Ansible keeps of a failed task (``ansible_failed_result``): its message, then its output."""
     parts = [str(result.get("msg") or "")]
     items = [item for item in result.get("results") or () if isinstance(item, Mapping)]
-    parts += [_why(item) for item in items if item.get("failed")]
+    parts += [why(item) for item in items if item.get("failed")]
     for stream in ("stderr", "stdout", "module_stderr"):
         text = str(result.get(stream) or "").strip()
         if text and text not in parts[0]:
@@ -57,7 +51,7 @@ def failed(
     cut = [f"({len(lines) - _LINES} lines more)"] if len(lines) > _LINES else []
     text = [
         f"The peon {peon} failed{_during(context, job)}.",
-        f"role:    {failure.role or 'none: a task of the playbook itself'}",
+        f"role:    {failure.role or 'none that Ansible names'}",
         f"task:    {failure.task}{place}",
         *(f"{'why:' if not number else '':8} {line}" for number, line in enumerate([*lines[:_LINES], *cut])),
         f"output:  results/{peon}/ and results/events.jsonl",

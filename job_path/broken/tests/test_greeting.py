@@ -1,6 +1,6 @@
 """Tests of the greeting, run on each peon."""
 
-# ruff: noqa: PT009, PT027, PTH123 - unittest is all that a peon has, and its assertions are its own
+# ruff: noqa: PT009, PTH123 - unittest is all that a peon has, and its assertions are its own
 
 import os
 import unittest
