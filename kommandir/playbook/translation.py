@@ -57,11 +57,11 @@ class Translation:
         return False
 
     def _text(self, text: str, of_task: bool) -> None:
-        text = plain(text).strip("\n")
-        if not text:
+        text = plain(text).rstrip("\n")
+        if not text.strip():
             return
         self.log.write(text)
-        warning = not of_task and bool(re.match(r"\[?(WARNING|ERROR|DEPRECATION WARNING)", text))
+        warning = not of_task and bool(re.match(r"\s*\[?(WARNING|ERROR|DEPRECATION WARNING)", text))
         if not of_task:
             self.lines.extend(text.splitlines())
         if warning and text.startswith("[WARNING]"):

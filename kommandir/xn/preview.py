@@ -45,4 +45,4 @@ def _variable(item: Item, surroundings: Surroundings) -> str:
     if value is not None:
         surroundings.set(name, value)
         return f"{name}={value}"
-    return f"{name} from {surroundings.text(item, 'from_file')}" if "from_file" in item.keys else f"{name} must be set"
+    return f"{name} from {surroundings.file(item, 'from_file')}" if "from_file" in item.keys else f"{name} must be set"
