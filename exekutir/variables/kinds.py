@@ -59,6 +59,11 @@ def described(value: Any) -> str:
     return _NAMES.get(type(value), f"a {type(value).__name__}")
 
 
+def _shown(value: Any) -> str:
+    """The same with the value, where it is a scalar: in lists and mappings there may be secrets."""
+    return described(value) + ("" if isinstance(value, list | Mapping) else f": {value!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Anything:
     """Whatever a job likes."""
@@ -86,7 +91,7 @@ class Boolean:
             return
         quoted = isinstance(value, str) and value.lower() in TRUE_WORDS | FALSE_WORDS
         hint = "write it without quotes" if quoted else "true or false"
-        yield Problem(way, f"must be a boolean, but is {described(value)}: {value!r}", hint)
+        yield Problem(way, f"must be a boolean, but is {_shown(value)}", hint)
 
     def converted(self, text: str) -> Any:
         """The words that Ansible's ``bool`` filter knows."""
@@ -111,7 +116,7 @@ class Number:
         number = self.converted(value) if isinstance(value, str) else value
         if isinstance(number, bool) or not isinstance(number, int if self.whole else int | float):
             article = "an" if self.name[0] in "aeiou" else "a"
-            yield Problem(way, f"must be {article} {self.name}, but is {described(value)}: {value!r}")
+            yield Problem(way, f"must be {article} {self.name}, but is {_shown(value)}")
         elif self.least is not None and not number >= self.least:
             yield Problem(way, f"must be {self.least:g} or more, but is {value!r}")
 
@@ -137,7 +142,7 @@ class Text:
         if not isinstance(value, str):
             scalar = isinstance(value, bool | int | float) or not isinstance(value, list | Mapping)
             hint = "put it in quotes" if scalar else ""
-            yield Problem(way, f"must be a text, but YAML reads {described(value)}: {value!r}", hint)
+            yield Problem(way, f"must be a text, but YAML reads {_shown(value)}", hint)
         elif self.choices and value not in self.choices:
             near = did_you_mean(value, self.choices)
             yield Problem(way, f"can't be `{value}`{near}", "one of " + ", ".join(self.choices))
@@ -166,9 +171,8 @@ class ListOf:
         if is_open(value) or (self.single and isinstance(value, str)):
             return
         if not isinstance(value, list | tuple):
-            example = f"[{value}]" if isinstance(value, str) else ""
-            hint = f"write it as a list: {example}" if example else ""
-            yield Problem(way, f"must be a {self.name}, but is {described(value)}: {value!r}", hint)
+            hint = "write it as a list: [...]" if isinstance(value, str) else ""
+            yield Problem(way, f"must be a {self.name}, but is {described(value)}", hint)
             return
         for index, item in enumerate(value):
             yield from self.item.problems(item, (*way, index))
@@ -190,7 +194,7 @@ class MappingOf:
         if is_open(value):
             return
         if not isinstance(value, Mapping):
-            yield Problem(way, f"must be a mapping, but is {described(value)}: {value!r}", "write it as `name: value`")
+            yield Problem(way, f"must be a mapping, but is {described(value)}", "write it as `name: value`")
             return
         for key, item in value.items():
             if item is not None:
@@ -214,7 +218,7 @@ class Record:
         if is_open(value):
             return
         if not isinstance(value, Mapping):
-            yield Problem(way, f"must be a mapping, but is {described(value)}: {value!r}", self._example())
+            yield Problem(way, f"must be a mapping, but is {described(value)}", self._example())
             return
         for key, item in value.items():
             if key not in self.keys:
