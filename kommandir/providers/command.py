@@ -5,9 +5,6 @@
 Standard output is YAML (each value written as JSON, which YAML contains), standard error is for people.
 """
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start; standard output is the contract.
-
 from __future__ import annotations
 
 import json

@@ -1,8 +1,5 @@
 """Hosts of the provider ``existing``: adopted when they answer SSH with the key they are known by; never destroyed."""
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a lease takes to write.
-
 from __future__ import annotations
 
 import os

@@ -4,9 +4,6 @@ Which of them holds is part of what a provider prints (``limits``): ``cgroup`` f
 (memory) or ``each user`` (processes) where the host allows only resource limits, ``none``.
 """
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import contextlib

@@ -1,8 +1,5 @@
 """Peons of the provider ``namespace``: no root, no daemon, no network; a disk over the shared root filesystem."""
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import os
@@ -63,10 +60,11 @@ def _form(request: Request, rootfs: str, ids: identities.Identities) -> Record:
         "uplink": bool(request.options["uplink"]),
         "boots": 0,
     }
+    public_key = ssh.read_public_key(request.text("public_key"))
     directory = _RECORDS.form(request.name, record)
     key = ssh.start_key(directory, request.name)
     try:
-        ssh.authorize(directory, request.text("public_key"))
+        ssh.authorize(directory, public_key)
         os.mkdir(f"{directory}/{sandbox.DISK}")
         # The peon's numbers must write here; nobody else gets through the directory above.
         os.chmod(f"{directory}/{sandbox.DISK}", 0o777)  # noqa: S103

@@ -1,8 +1,5 @@
 """Calling podman so that it works where its defaults don't, and asking it for containers that bear our tag."""
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import json

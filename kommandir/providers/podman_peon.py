@@ -1,8 +1,5 @@
 """Peons of the provider ``podman``: containers, of root or of any user, from our root filesystem or any image."""
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import os
@@ -77,10 +74,11 @@ def _form(request: Request) -> Record:
         "image": request.text("image") or _own_image(),
         "boots": 1,
     }
+    public_key = ssh.read_public_key(request.text("public_key"))
     directory = _RECORDS.form(request.name, record)
     key = ssh.start_key(directory, request.name)
     try:
-        ssh.authorize(directory, request.text("public_key"))
+        ssh.authorize(directory, public_key)
     finally:
         ssh.finish_key(directory, request.name, key)
     return record

@@ -1,8 +1,5 @@
 """Processes that are known by number and start time, so that a number used again is never taken for ours."""
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import os

@@ -4,9 +4,6 @@ The directory of a peon appears in one step, with its record in it, and its reco
 process leaves is listed and can be destroyed.
 """
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import contextlib

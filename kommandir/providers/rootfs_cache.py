@@ -1,8 +1,5 @@
 """Where the peons' root filesystem lies, and quick ways to it; what makes it is ``kommandir.rootfs``."""
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import os

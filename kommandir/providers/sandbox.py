@@ -9,9 +9,6 @@ With an uplink the network belongs to an outer user namespace, so that the peon'
 keep it away from this host.
 """
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import contextlib

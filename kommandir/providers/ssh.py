@@ -5,9 +5,6 @@ The peon's first process waits on a unix socket that was bound outside of the pe
 host enters the peon, and a process number that was used again can never lead elsewhere.
 """
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import _socket  # `socket` takes 9 ms to import, a fifth of what it takes to create a peon
@@ -59,15 +56,20 @@ def _content(path: str) -> bytes:
         return file.read()
 
 
-def authorize(directory: str, public_key: str) -> None:
-    """Let the key in the file ``public_key`` log in; raises ProviderUsageError when it is none."""
+def read_public_key(path: str) -> bytes:
+    """The key that may log in; raises ProviderUsageError when the file ``path`` holds none."""
     try:
-        key = _content(public_key)
+        key = _content(path)
     except OSError as error:
-        raise ProviderUsageError(f"--public-key {public_key}: {error.strerror}") from None
+        raise ProviderUsageError(f"--public-key {path}: {error.strerror}") from None
     if b"PRIVATE KEY" in key or len(key.split()) < 2:
-        raise ProviderUsageError(f"--public-key {public_key} is not a public key, one line as ssh-keygen writes it")
-    _write(f"{directory}/{AUTHORIZED_KEYS}", key.strip() + b"\n", 0o644)
+        raise ProviderUsageError(f"--public-key {path} is not a public key, one line as ssh-keygen writes it")
+    return key.strip() + b"\n"
+
+
+def authorize(directory: str, key: bytes) -> None:
+    """Let a key log in to the peon of that directory, from its next start on."""
+    _write(f"{directory}/{AUTHORIZED_KEYS}", key, 0o644)
 
 
 def _write(path: str, content: bytes, mode: int) -> None:

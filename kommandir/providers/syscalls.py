@@ -1,8 +1,5 @@
 """The system calls that namespaces need and Python 3.11 has no function for. Each raises OSError as ``os`` would."""
 
-# ruff: noqa: PTH
-# Pathlib takes longer to import than a peon takes to start.
-
 from __future__ import annotations
 
 import ctypes
