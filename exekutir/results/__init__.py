@@ -57,7 +57,7 @@ def _job(results: Path, exit_code: int | None, problems: list[str]) -> Job:
         problems.append(f"{results / events.FILE_NAME} can't be read: {error.strerror}")
     job = collector.job(exit_code)
     job.files = peon_files.files_of_peons(results)
-    job.tests = peon_files.tests_of_peons(results, job.files)
+    job.tests = peon_files.junit_files(results, job.files)
     return job
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,6 +30,7 @@ from exekutir.results.record import (
 from kommandir.errors import ExitCode
 
 Event = dict[str, Any]
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
 
 
 def collect(events: Iterable[Event], exit_code: int | None = None) -> Job:
@@ -69,8 +71,9 @@ class Collector:
         if not name:
             return
         context = self._contexts.setdefault(name, Context(name))
-        context.started = context.started or _text(event, "time")
-        context.last = _text(event, "time") or context.last
+        moment = _moment(event)
+        context.started = context.started or moment
+        context.last = moment or context.last
         self._job.latest = name
         taker = self._takers.get(kind) if isinstance(kind, str) else None
         if taker:
@@ -101,6 +104,12 @@ def _text(event: Event, key: str, limit: int = 300) -> str:
     return one_line(event.get(key), limit)
 
 
+def _moment(event: Event) -> str:
+    """The event's time where it is one, else nothing."""
+    moment = event.get("time")
+    return moment if isinstance(moment, str) and _MOMENT.fullmatch(moment) else ""
+
+
 def _number(value: Any) -> float:
     """A figure of an event, 0 where it is none, or one that can't be."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -120,7 +129,7 @@ def _context_finished(context: Context, event: Event) -> None:
     context.exit_code = _code(event.get("exit_code"))
     context.reason = shortened(event.get("reason"))
     context.seconds = _number(event.get("seconds"))
-    context.finished = _text(event, "time")
+    context.finished = _moment(event)
 
 
 def _phase_started(context: Context, event: Event) -> None:

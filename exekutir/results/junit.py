@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import NamedTuple
 
-from exekutir.results.record import Context, Failure, Group, Job, Peon, TestFile
+from exekutir.results.record import Context, Failure, Group, Job, JUnitFile, Peon
 
 
 class Case(NamedTuple):
@@ -124,7 +124,7 @@ def _told(failure: Failure) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _test_cases(file: TestFile) -> Iterator[Case]:
+def _test_cases(file: JUnitFile) -> Iterator[Case]:
     for case in file.cases:
         yield Case(
             classname=f"{file.peon}.{case.classname or case.suite or 'tests'}",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from exekutir.results.markup import badge, facts, h, link, outcome_badge, rows, scrolled
 from exekutir.results.page_context import context_section
-from exekutir.results.record import Context, Failure, Job, TestFile
+from exekutir.results.record import Context, Failure, Job, JUnitFile
 from exekutir.results.verdict import alike, place
 from exekutir.results.wording import count, duration, meaning, names
 
@@ -148,7 +148,7 @@ def _peons(job: Job, results: Path) -> Iterator[str]:
     peons = job.peons
     if not peons:
         return
-    tests: dict[str, list[TestFile]] = {}
+    tests: dict[str, list[JUnitFile]] = {}
     for file in job.tests:
         tests.setdefault(file.peon, []).append(file)
     yield '<section aria-labelledby="peons">\n<h2 id="peons">Peons</h2>\n'
@@ -173,7 +173,7 @@ def _peon_cell(context: Context, name: str) -> str:
     return f"{outcome_badge(peon.outcome)}<small>{h(' · '.join(figures))}</small>"
 
 
-def _test_cell(files: list[TestFile]) -> str:
+def _test_cell(files: list[JUnitFile]) -> str:
     total = sum(len(file.cases) for file in files)
     if not total:
         return "<small>none</small>"
@@ -190,7 +190,7 @@ def _tests(job: Job, results: Path) -> Iterator[str]:
     yield "</section>\n"
 
 
-def _test_file(file: TestFile, results: Path) -> Iterator[str]:
+def _test_file(file: JUnitFile, results: Path) -> Iterator[str]:
     bad = file.number("failed", "error")
     skipped = file.number("skipped")
     told = f"{count(len(file.cases), 'test')}" + (f", {bad} failed" if bad else "")

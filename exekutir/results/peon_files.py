@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from exekutir.results.record import TestFile
+from exekutir.results.record import JUnitFile
 
 #: Files of a peon that are listed at most.
 MOST_FILES = 500
@@ -40,7 +40,7 @@ def _is_plain(path: Path) -> bool:
         return False
 
 
-def tests_of_peons(results: Path, files: dict[str, list[str]]) -> list[TestFile]:
+def junit_files(results: Path, files: dict[str, list[str]]) -> list[JUnitFile]:
     """What the JUnit files among ``files`` say; XML of another kind is none."""
     found = [(peon, path) for peon, paths in files.items() for path in paths if path.endswith(".xml")]
     if not found:

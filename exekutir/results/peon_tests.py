@@ -10,7 +10,7 @@ import xml.parsers.expat as expat
 from pathlib import Path
 
 from exekutir.results.cleaning import one_line, shortened
-from exekutir.results.record import PeonTest, TestFile
+from exekutir.results.record import JUnitFile, PeonTest
 
 #: Bytes of a JUnit file and test cases of a file that are read at most.
 LARGEST = 32 << 20
@@ -18,9 +18,9 @@ MOST_CASES = 50_000
 _KEPT_TEXT = 16_384
 
 
-def read_file(file: Path, *, peon: str, path: str) -> TestFile | None:
+def read_file(file: Path, *, peon: str, path: str) -> JUnitFile | None:
     """What a JUnit file says, as far as it can be read; None where it is another kind of XML."""
-    read = TestFile(peon, path)
+    read = JUnitFile(peon, path)
     reader = _Reader(read)
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -46,7 +46,7 @@ class _RefusedError(Exception):
 class _Reader:
     """Reads test cases as expat comes along them."""
 
-    def __init__(self, into: TestFile) -> None:
+    def __init__(self, into: JUnitFile) -> None:
         self.is_junit = False
         self._into = into
         self._depth = 0

@@ -145,7 +145,7 @@ class Step:
     @property
     def title(self) -> str:
         """Kind and name, as people say it."""
-        return f"{self.kind} {self.name}".strip() or self.key
+        return f"{self.kind} {self.name}".strip() or self.key or "step"
 
 
 @dataclass(eq=False, repr=False)
@@ -212,7 +212,7 @@ class PeonTest(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class TestFile:
+class JUnitFile:
     """A JUnit file that a peon left in its results."""
 
     peon: str
@@ -238,7 +238,7 @@ class Job:
     contexts: dict[str, Context] = field(default_factory=dict)
     #: The context of the last event.
     latest: str = ""
-    tests: list[TestFile] = field(default_factory=list)
+    tests: list[JUnitFile] = field(default_factory=list)
     #: A peon each: its files below ``results/``, relative to the kommandir's workspace.
     files: dict[str, list[str]] = field(default_factory=dict)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from exekutir.results.record import Context, Failure, Job, Peon, Step, TestFile
+from exekutir.results.record import Context, Failure, Job, JUnitFile, Peon, Step
 from exekutir.results.wording import meaning
 
 #: Raised when a key goes away or changes its meaning; new keys may come at any time.
@@ -89,7 +89,7 @@ def _failure(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _tests(file: TestFile) -> dict[str, Any]:
+def _tests(file: JUnitFile) -> dict[str, Any]:
     return {
         "peon": file.peon,
         "path": file.path,

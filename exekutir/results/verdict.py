@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exekutir.results.cleaning import one_line, tail
-from exekutir.results.record import Context, Failure, Job, TestFile
+from exekutir.results.record import Context, Failure, Job, JUnitFile
 from exekutir.results.wording import count, duration, meaning, names
 
 #: Failures that are told in full, and those that get a line each.
@@ -131,7 +131,7 @@ class Verdict:
             yield f"  but {count(bad, 'test')} of the peons' own files failed; the job did not make that its verdict"
 
 
-def _tests_line(file: TestFile, bad: int) -> str:
+def _tests_line(file: JUnitFile, bad: int) -> str:
     told = f"{bad} of {count(len(file.cases), 'test')} failed ({file.path})"
     return f"{told}; the file could not be read to its end: {file.broken}" if file.broken else told
 

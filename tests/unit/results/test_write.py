@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from lxml import etree
+
+from exekutir import results
+from tests.event_streams import Told
+
+FILES = ("junit.xml", "summary.json", "index.html")
+
+
+def listed(told: Told) -> set[str]:
+    return {path.name for path in told.results.iterdir()}
+
+
+def test_writes_three_files_and_nothing_else(good: Told) -> None:
+    before = listed(good)
+    verdict = results.write(good.path, exit_code=0)
+    assert listed(good) - before == set(FILES)
+    assert verdict.problems == ()
+
+
+def test_torn_and_foreign_lines_are_passed_over(broken: Told) -> None:
+    events = broken.results / "events.jsonl"
+    text = events.read_bytes()
+    events.write_bytes(b"\xff\xfe junk\n[1, 2]\n{}\n" + text + b'{"event": "task_result", "context": "ru')
+    assert [failure.peon for failure in results.write(broken.path, exit_code=1).failures] == ["bad"]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.95])
+def test_half_the_events_make_half_the_results(broken: Told, share: float) -> None:
+    events = broken.results / "events.jsonl"
+    text = events.read_bytes()
+    events.write_bytes(text[: int(len(text) * share)])
+    results.write(broken.path, exit_code=None)
+    etree.parse(broken.results / "junit.xml")
+    json.loads((broken.results / "summary.json").read_text())
+
+
+def test_without_events_there_are_results(told: Told) -> None:
+    assert results.write(told.path, exit_code=5).problems == ()
+    assert all((told.results / name).is_file() for name in FILES)
+
+
+@pytest.mark.parametrize("name", [*FILES, "events.jsonl"])
+def test_what_is_in_the_way_is_a_problem_not_an_error(good: Told, name: str) -> None:
+    (good.results / name).unlink(missing_ok=True)
+    (good.results / name).mkdir()
+    verdict = results.write(good.path, exit_code=0)
+    assert [name in problem for problem in verdict.problems] == [True]
+    assert f"warning: {verdict.problems[0]}" in verdict.lines()
+    others = [other for other in FILES if other != name]
+    assert all((good.results / other).is_file() for other in others)
+    assert not any(name.endswith(".new") for name in listed(good))
+
+
+def test_secrets_that_were_redacted_are_nowhere(told: Told) -> None:
+    told.started("run")
+    told.task("run", "t", {"one": {"outcome": "failed", "message": "hunter2secret", "stdout": "x hunter2secret y"}})
+    told.finished("run", 1, "hunter2secret")
+    results.write(told.path, exit_code=1)
+    for name in (*FILES, "events.jsonl"):
+        assert "hunter2secret" not in (told.results / name).read_text()
