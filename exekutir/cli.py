@@ -76,7 +76,7 @@ def status(**values: Any) -> None:
 @click.argument("peon", shell_complete=lambda context, _parameter, incomplete: _peons(context, incomplete))
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def login(peon: str, command: tuple[str, ...], **values: Any) -> None:
-    """Open a shell on a peon, or run a command there."""
+    """Open a shell on a peon, or run a command there: one word is a line for its shell, several are a program."""
     from exekutir import login as session
 
     _ended(lambda: session.opened(Options(**values), peon, command))

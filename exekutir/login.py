@@ -16,7 +16,11 @@ from kommandir.yamlfile import did_you_mean
 
 
 def opened(options: Options, peon: str, command: Sequence[str]) -> int:
-    """Replace this process by an SSH session on ``peon``; raises UsageError when there is no such peon alive."""
+    """Replace this process by an SSH session on ``peon``, whose exit code is that of the command there.
+
+    One word of ``command`` is a line for the shell there, several are a program and its arguments. Raises UsageError
+    when there is no such peon alive.
+    """
     opened_workspace = workspace.opened(workspace.asked(options.workspace), create=False)
     peons = opened_workspace.peon_journal.peons()
     alive = [name for name, record in peons.items() if record.may_exist]
@@ -31,7 +35,7 @@ def opened(options: Options, peon: str, command: Sequence[str]) -> int:
     host_vars = yamlfile.mapping(opened_workspace.kommandir / "inventory" / "host_vars" / f"{peon}.yml").value
     arguments = ssh_arguments(opened_workspace, peon, host_vars)
     if command:
-        arguments.append(shlex.join(command))
+        arguments.append(command[0] if len(command) == 1 else shlex.join(command))
     os.execv(ssh, ["ssh", *arguments])  # noqa: S606  no shell is wanted here
 
 

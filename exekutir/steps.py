@@ -9,11 +9,19 @@ from typing import Any
 from exekutir import kommandirs, workspace
 from exekutir.job import Job, keep_variables
 from exekutir.kommandirs import Kommandir
-from kommandir.deadline import Deadline
-from kommandir.errors import ExekutirError, ExitCode, JobError, StoppedError, UsageError, exit_code_of
+from kommandir.errors import ExekutirError, JobError, StoppedError, UsageError, exit_code_of
+from kommandir.mistakes import demand_none
 
 #: Seconds that the job's part of cleanup may take where nobody gave a limit; a job that hangs must not keep its peons.
 CLEANUP_LIMIT = 3600.0
+
+
+def job_validated(job: Job) -> None:
+    """Raise MistakesError with every mistake in the job's files, before anything is made of them."""
+    from exekutir.variables import validation
+
+    mistakes = validation.validate(job.path, workspace=job.workspace.path, extra=job.extra)
+    demand_none(mistakes, hint="mend them all; `exekutir validate` looks again without doing anything")
 
 
 def workspace_made(job: Job) -> None:
@@ -143,13 +151,3 @@ def workspace_pruned(job: Job) -> None:
                 shutil.rmtree(path, ignore_errors=False)
             else:
                 path.unlink(missing_ok=True)
-
-
-def good(code: int) -> bool:
-    """Whether an exit code says that all went well."""
-    return code == ExitCode.GOOD
-
-
-def unlimited() -> Deadline:
-    """A deadline for what has to be finished whatever the limits of the job were."""
-    return Deadline.after(CLEANUP_LIMIT)

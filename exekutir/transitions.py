@@ -17,6 +17,7 @@ from exekutir.kommandirs import Kommandir
 def setup(job: Job) -> int:
     """Make the workspace, find the kommandir, and run ``job.xn`` so that peons are there and ready to be tested."""
     with job.phase("workspace"):
+        steps.job_validated(job)
         steps.workspace_made(job)
     with kommandir_in_use(job) as kommandir:
         with job.phase("kommandir's workspace"):

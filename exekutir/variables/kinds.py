@@ -49,6 +49,13 @@ def is_template(value: Any) -> bool:
     return isinstance(value, str) and not isinstance(value, UnsafeValue) and ("{{" in value or "{%" in value)
 
 
+def has_template(value: Any) -> bool:
+    """Whether there is a template anywhere in a value."""
+    if isinstance(value, Mapping):
+        return any(map(has_template, value.values()))
+    return any(map(has_template, value)) if isinstance(value, list | tuple) else is_template(value)
+
+
 def is_open(value: Any) -> bool:
     """Whether nobody knows the value yet: a template, or a text that only Ansible can decrypt."""
     return isinstance(value, VaultValue) or is_template(value)

@@ -7,7 +7,7 @@ from functools import cache
 
 from exekutir.variables.inventory import Setting
 from exekutir.variables.job_content import JobContent
-from exekutir.variables.kinds import is_template
+from exekutir.variables.kinds import has_template
 from exekutir.variables.sources import Variables
 from kommandir.mistakes import Mistake
 from kommandir.yamlfile import did_you_mean
@@ -55,7 +55,7 @@ def _of_host(host: str, variables: Variables, content: JobContent, providers: li
     if len(its) > 1:
         names = " and ".join(f"`{name}`" for name in sorted(its))
         yield Mistake(place, f"host `{host}` belongs to {len(its)} providers: {names}", "leave one of them")
-    if its or any(name not in known for name in joined) or (source and is_template(source.value)):
+    if its or any(name not in known for name in joined) or (source and has_template(source.value)):
         return
     if content.inventory.dynamic or any(found.counts for found in variables.sources(COMMAND, host)):
         return

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exekutir.variables.kinds import is_template
+from exekutir.variables.kinds import has_template
 
 if TYPE_CHECKING:
     from exekutir.variables.explanation import Explanation
@@ -23,7 +23,7 @@ def rendered(explanation: Explanation, workspace: Path | None) -> Explanation:
 
     Runs Ansible's ``debug`` on the kommandir's workspace; connects to no host.
     """
-    if not _has_template(explanation.value):
+    if not has_template(explanation.value):
         return explanation
     laid = workspace / "kommandir_workspace" if workspace else None
     if laid is None or not (laid / "inventory").is_dir():
@@ -31,12 +31,6 @@ def rendered(explanation: Explanation, workspace: Path | None) -> Explanation:
     if explanation.host is None:
         return replace(explanation, not_rendered="name a host with --host")
     return _asked(explanation, laid)
-
-
-def _has_template(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_template, value.values()))
-    return any(map(_has_template, value)) if isinstance(value, list) else is_template(value)
 
 
 def _asked(explanation: Explanation, laid: Path) -> Explanation:

@@ -103,5 +103,5 @@ def _of_files(folder: Path, content: JobContent) -> Iterator[Mistake]:
         if path.suffix in _YAML and way.split("/")[1:2] != ["files"] and "/templates/" not in way:
             yield from playbooks.yaml_mistakes(path)
     for path in own.files("providers").values():
-        if not os.access(path, os.X_OK):
+        if not path.suffix and not os.access(path, os.X_OK):
             yield Mistake(str(path), "this provider is not executable", f"chmod +x {path}")
