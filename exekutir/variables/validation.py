@@ -93,6 +93,8 @@ def _of_files(folder: Path, content: JobContent) -> Iterator[Mistake]:
     """What is wrong with the playbooks, the other YAML files and the providers of a job."""
     own = Overlay((folder,))
     for name, path in own.top.items():
+        if path.is_symlink() and not path.exists():
+            yield Mistake(str(path), f"leads nowhere: there is no {path.readlink()}", "remove the link, or mend it")
         if path.is_file() and path.suffix in _YAML and name != KOMMANDIR_VARS:
             is_playbook = name in playbooks.DEFAULTS
             yield from playbooks.mistakes(path, content.overlay) if is_playbook else playbooks.yaml_mistakes(path)
