@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def kommandir_variables(
 
 def made_uuid() -> str:
     """A new one; the letter first makes it valid as a name, and keeps YAML from reading a number."""
-    return "x" + secrets.token_hex(4)
+    return "x" + os.urandom(4).hex()
 
 
 def _completed_uuid(variables: dict[str, Any], user: Document, given: Document, workspace: Path) -> Iterator[Mistake]:

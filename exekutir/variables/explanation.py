@@ -147,10 +147,7 @@ def _redacted(explanation: Explanation, variables: Variables) -> Explanation:
 
 
 def _hidden(name: str, value: Any) -> Any:
-    variable = KNOWN.get(name)
     if isinstance(value, VaultValue) or (is_secret_name(name) and value not in (None, "")):
-        return MARK
-    if variable is not None and variable.secret:
         return MARK
     if isinstance(value, Mapping):
         return {key: _hidden(str(key), item) for key, item in value.items()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from kommandir.yamlfile import UnsafeValue, VaultValue, Way, did_you_mean
 
@@ -25,18 +25,19 @@ class Problem:
     hint: str = ""
 
 
-class Kind(Protocol):
-    """What a variable may hold."""
+class Kind:
+    """What a variable may hold; this one: whatever a job likes."""
 
-    @property
-    def name(self) -> str:
-        """What the reference and messages call it."""
+    #: What the reference and messages call it.
+    name: str = "anything"
 
     def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
         """Everything that is wrong with a value that is set, with the way to it."""
+        return iter(())
 
     def converted(self, text: str) -> Any:
         """The value that a text of the command line means; the text itself where it means none."""
+        return text
 
 
 def is_empty(value: Any) -> bool:
@@ -71,26 +72,10 @@ def _shown(value: Any) -> str:
     return described(value) + ("" if isinstance(value, list | Mapping) else f": {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Anything:
-    """Whatever a job likes."""
-
-    name: str = "anything"
-
-    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
-        """Nothing is ever wrong."""
-        return iter(())
-
-    def converted(self, text: str) -> Any:
-        """The text as it is."""
-        return text
-
-
-@dataclass(frozen=True, slots=True)
-class Boolean:
+class Boolean(Kind):
     """True or false; a quoted word is neither, since Ansible's conditions refuse it."""
 
-    name: str = "boolean"
+    name = "boolean"
 
     def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
         """Anything but a boolean."""
@@ -108,13 +93,11 @@ class Boolean:
         return False if word in FALSE_WORDS else text
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """An integer or a number, also as a quoted text of digits; ``least`` is the smallest one allowed."""
+class Number(Kind):
+    """An integer or, unless ``whole``, a number, also as a quoted text of digits; 0 or more."""
 
-    name: str = "integer"
-    whole: bool = True
-    least: float | None = 0
+    def __init__(self, name: str = "integer", *, whole: bool = True) -> None:
+        self.name, self.whole = name, whole
 
     def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
         """Anything that is no number, or one that is too small."""
@@ -124,8 +107,8 @@ class Number:
         if isinstance(number, bool) or not isinstance(number, int if self.whole else int | float):
             article = "an" if self.name[0] in "aeiou" else "a"
             yield Problem(way, f"must be {article} {self.name}, but is {_shown(value)}")
-        elif self.least is not None and not number >= self.least:
-            yield Problem(way, f"must be {self.least:g} or more, but is {value!r}")
+        elif not number >= 0:
+            yield Problem(way, f"must be 0 or more, but is {value!r}")
 
     def converted(self, text: str) -> Any:
         """Decimal digits only, so that nothing is read in another base."""
@@ -135,12 +118,11 @@ class Number:
             return text
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Kind):
     """A text; what YAML reads as a number or boolean must be quoted, since it no longer is what was written."""
 
-    name: str = "text"
-    choices: tuple[str, ...] = ()
+    def __init__(self, name: str = "text") -> None:
+        self.name = name
 
     def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
         """Anything but a text, or a text that is none of the choices."""
@@ -150,28 +132,14 @@ class Text:
             scalar = isinstance(value, bool | int | float) or not isinstance(value, list | Mapping)
             hint = "put it in quotes" if scalar else ""
             yield Problem(way, f"must be a text, but YAML reads {_shown(value)}", hint)
-        elif self.choices and value not in self.choices:
-            near = did_you_mean(value, self.choices)
-            yield Problem(way, f"can't be `{value}`{near}", "one of " + ", ".join(self.choices))
-
-    def converted(self, text: str) -> Any:
-        """The text as it is."""
-        return text
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
-    """A list whose items are all of one kind."""
+class ListOf(Kind):
+    """A list whose items are all of one kind; ``single``: old jobs have a single text where a list is meant."""
 
-    item: Kind
-    #: Names of old jobs are single texts where a list is meant.
-    single: bool = False
-
-    @property
-    def name(self) -> str:
-        """``list of ITEMS``."""
-        plural = {"text": "texts", "mapping": "mappings", "anything": "anything"}
-        return f"list of {plural.get(self.item.name, self.item.name)}"
+    def __init__(self, item: Kind, *, single: bool = False) -> None:
+        self.item, self.single = item, single
+        self.name = f"list of {item.name}s"
 
     def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
         """A value that is no list, and whatever is wrong with each item."""
@@ -189,12 +157,13 @@ class ListOf:
         return _flow(text, "[", list)
 
 
-@dataclass(frozen=True, slots=True)
-class MappingOf:
+class MappingOf(Kind):
     """A mapping of any names to values of one kind."""
 
-    value: Kind
-    name: str = "mapping"
+    name = "mapping"
+
+    def __init__(self, value: Kind) -> None:
+        self.value = value
 
     def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
         """A value that is no mapping, and whatever is wrong with each of its values."""
@@ -212,13 +181,11 @@ class MappingOf:
         return _flow(text, "{", dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Kind):
     """A mapping whose keys are known."""
 
-    keys: Mapping[str, Kind] = field(hash=False)
-    required: tuple[str, ...] = ()
-    name: str = "mapping"
+    def __init__(self, keys: Mapping[str, Kind], *, required: tuple[str, ...] = (), name: str = "mapping") -> None:
+        self.keys, self.required, self.name = keys, required, name
 
     def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
         """A value that is no mapping, keys that are unknown or missing, and what is wrong with their values."""
@@ -259,7 +226,7 @@ def _flow(text: str, opening: str, wanted: type) -> Any:
     return value if isinstance(value, wanted) else text
 
 
-ANYTHING = Anything()
+ANYTHING = Kind()
 BOOLEAN = Boolean()
 INTEGER = Number()
 SECONDS = Number(name="number (seconds)", whole=False)

@@ -43,7 +43,7 @@ def peons(content: JobContent) -> list[str]:
 
 
 def _of_host(host: str, variables: Variables, content: JobContent, providers: list[str]) -> Iterator[Mistake]:
-    source = next((source for source in variables.sources("peon_groups", host) if source.counts), None)
+    source = variables.winner("peon_groups", host)
     place = source.place if source else content.inventory.places[host]
     joined = variables.joined(host)
     known = content.groups
@@ -57,7 +57,7 @@ def _of_host(host: str, variables: Variables, content: JobContent, providers: li
         yield Mistake(place, f"host `{host}` belongs to {len(its)} providers: {names}", "leave one of them")
     if its or any(name not in known for name in joined) or (source and has_template(source.value)):
         return
-    if content.inventory.dynamic or any(found.counts for found in variables.sources(COMMAND, host)):
+    if content.inventory.dynamic or variables.winner(COMMAND, host):
         return
     hint = f"put one of {', '.join(providers)} into its peon_groups" if providers else f"set {COMMAND} for it"
     yield Mistake(content.inventory.places[host], f"peon `{host}` has no provider", hint)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from exekutir.variables import catalogue_hosts, catalogue_jobs
-from exekutir.variables.kinds import Kind, ListOf, Record, Text
+from exekutir.variables.kinds import Kind, ListOf, Record
 from exekutir.variables.variable import Variable
 from kommandir import atomic, errors, yamlfile
 
@@ -91,8 +91,6 @@ def _keys(kind: Kind) -> Iterable[str]:
     elif isinstance(kind, Record):
         names = [f"`{key}`" + (" (required)" if key in kind.required else "") for key in kind.keys]
         yield "keys: " + ", ".join(names)
-    elif isinstance(kind, Text) and kind.choices:
-        yield "one of " + ", ".join(f"`{choice}`" for choice in kind.choices)
 
 
 def exit_codes() -> str:

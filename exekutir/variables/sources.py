@@ -52,12 +52,20 @@ class Variables:
         For a ``host`` of the inventory (or ``exekutir``) only what reaches it; without one all places, of which those
         that hold for one host or group only don't count.
         """
-        if host == EXEKUTIR or (host is None and of_exekutir_alone(name)):
-            found = list(self._of_exekutir(name))
-        else:
-            found = [*self._forced(name), *self._of_job(name, host)]
-        found += _default(name)
+        found = list(self._found(name, host))
         return [source for source in found if source.counts] + [source for source in found if not source.counts]
+
+    def winner(self, name: str, host: str | None) -> Source | None:
+        """The first of ``sources``, if it counts; weaker places are not even read."""
+        return next((source for source in self._found(name, host) if source.counts), None)
+
+    def _found(self, name: str, host: str | None) -> Iterator[Source]:
+        if host == EXEKUTIR or (host is None and of_exekutir_alone(name)):
+            yield from self._of_exekutir(name)
+        else:
+            yield from self._forced(name)
+            yield from self._of_job(name, host)
+        yield from _default(name)
 
     def _of_exekutir(self, name: str) -> Iterator[Source]:
         yield from _from_document(extra_document(self.extra), name, PLACE)
@@ -102,7 +110,7 @@ class Variables:
 
     def joined(self, host: str) -> tuple[str, ...]:
         """The groups that a host joins at run time, by its ``peon_groups``; none where only Ansible knows them."""
-        source = next((source for source in self.sources("peon_groups", host) if source.counts), None)
+        source = self.winner("peon_groups", host)
         value = [] if source is None or is_empty(source.value) else source.value
         names = value if isinstance(value, list | tuple) else [value]
         return tuple(str(item) for item in names if isinstance(item, str) and not is_template(item))

@@ -26,9 +26,6 @@ class Variable:
     host: Host
     #: Whether a value in ``exekutir_vars.yml`` also holds on the kommandir.
     passes: bool
-    #: Whether its value must never be shown.
-    secret: bool = False
-    choices: tuple[str, ...] = ()
     #: Whether ADEPT knows it, by this name.
     adept: bool = False
     #: Whether exekutir sets it itself, so that nobody else can.
