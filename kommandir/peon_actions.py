@@ -62,8 +62,8 @@ class PeonTask:
         """A variable of the host, templated with ``more`` beside it, as plain values; None where it is undefined."""
         if name not in self.variables:
             return None
-        with self.action._templar.set_temporary_context(available_variables={**self.variables, **more}):
-            return _plain(self.action._templar.template(self.variables[name]))
+        templar = self.action._templar.copy_with_new_env(available_variables={**self.variables, **more})
+        return _plain(templar.template(self.variables[name]))
 
     def argument(self, name: str, otherwise: Any = None) -> Any:
         """An argument of the task; ``otherwise`` where it has none or an empty one."""
@@ -121,7 +121,8 @@ def answered(action: Any, variables: Mapping[str, Any] | None, what: Callable[[P
     except StoppedError as error:
         stopped, result = error.signal_number, _failed(task, error)
     except UnreachableError as error:
-        result = {**_failed(task, error), "unreachable": True}
+        # Ansible takes what is both failed and unreachable for failed.
+        result = {**_failed(task, error), "failed": False, "unreachable": True}
     except ExekutirError as error:
         result = _failed(task, error)
     if stopped:
@@ -343,10 +344,10 @@ def _from_template(task: PeonTask, template: str) -> Path:
 
 
 def facts_kept(task: PeonTask) -> Result:
-    """Write the facts that were gathered of the peon to ``results/NAME/facts.json``."""
+    """Write the facts that were gathered of the peon to ``results/NAME/facts.json``, which changes nothing on it."""
     facts = _plain(task.variables.get("ansible_facts") or {})
     path = peon_results.facts(task.workspace, task.peon, facts, task.redactor)
-    return {"changed": True, "path": str(path.relative_to(task.workspace)), "number": len(facts)}
+    return {"changed": False, "path": str(path.relative_to(task.workspace)), "number": len(facts)}
 
 
 def _plain(value: Any) -> Any:
