@@ -66,9 +66,11 @@ def _performed(
     if context == "cleanup" and not (place / workspace.FORMAT_FILE).exists():
         print(f"exekutir cleanup: nothing was ever set up in {place}; nothing to clean up", file=errors)
         return int(ExitCode.GOOD)
-    opened = workspace.opened(place, create=context == "setup" and not options.check)
     if options.check:
-        return preview.shown(context, options, opened, errors)
+        known = place.exists() or context != "setup"
+        there = workspace.opened(place, create=False) if known else Workspace(place)
+        return preview.shown(context, options, there, errors)
+    opened = workspace.opened(place, create=context == "setup")
     with _workspace_locked(context, options, opened, cancellation):
         job = jobs.load(context, options, opened, cancellation, subscriber)
         return _recorded(job, errors)

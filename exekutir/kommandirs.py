@@ -64,8 +64,11 @@ def answering(kommandir: Kommandir) -> None:
         )
 
 
-def updated(job: Job) -> None:
-    """Bring the kommandir's copy of the variables up to date: the job's, the exekutir's forced on top, then ``-e``."""
+def updated(job: Job, *, keep_peons: bool = False) -> None:
+    """Bring the kommandir's copy of the variables up to date: the job's, the exekutir's forced on top, then ``-e``.
+
+    With ``keep_peons`` the playbooks of cleanup are told to let them live, by ADEPT's variable ``cleanup``.
+    """
     from exekutir.variables import kommandir_variables
 
     own = yamlfile.mapping(job.workspace.kommandir_vars).value if job.workspace.kommandir_vars.exists() else {}
@@ -73,9 +76,12 @@ def updated(job: Job) -> None:
     try:
         if merged != own:
             atomic.write(job.workspace.kommandir_vars, "---\n" + yamlfile.dump(merged), mode=0o600)
-        if job.extra:
-            extra = kommandir_variables({}, {}, job.extra)
+        forced = {"cleanup": False, **job.extra} if keep_peons else job.extra
+        if forced:
+            extra = kommandir_variables({}, {}, forced)
             atomic.write(extra_vars(job), "---\n" + yamlfile.dump(extra), mode=0o600)
+        else:
+            extra_vars(job).unlink(missing_ok=True)
     except OSError as error:
         raise KommandirError(f"the kommandir's variables can't be kept: {error.strerror}") from error
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from exekutir import kommandirs, workspace
+from exekutir import kommandirs, remains, workspace
 from exekutir.job import Job, keep_variables
 from exekutir.kommandirs import Kommandir
 from kommandir.errors import ExekutirError, JobError, StoppedError, UsageError, exit_code_of
@@ -34,7 +34,7 @@ def workspace_made(job: Job) -> None:
 
 def kommandir_workspace_updated(job: Job) -> None:
     """The kommandir's copy of the variables is complete; what the user wants done after that is done."""
-    kommandirs.updated(job)
+    kommandirs.updated(job, keep_peons=job.context == "cleanup" and remains.kept(job))
     if job.context != "cleanup":
         extra_command_run(job, "extra_kommandir_setup")
 
