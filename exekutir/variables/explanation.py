@@ -44,7 +44,8 @@ class Explanation:
         block = "\n" in shown or isinstance(self.value, dict | list)
         of_host = f" on {self.host}" if self.host else ""
         if not any(source.counts for source in self.sources):
-            yield f"{self.name}{of_host}: not set"
+            some = any(source.scope for source in self.sources)
+            yield f"{self.name}{of_host}: " + ("not the same on all hosts; name one with --host" if some else "not set")
         else:
             yield f"{self.name}{of_host}:" + ("" if block else f" {shown}")
             yield from (f"    {line}" for line in shown.splitlines() if block)

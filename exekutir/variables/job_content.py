@@ -89,23 +89,26 @@ class JobContent:
             for path in of_entity({way.removeprefix(f"{role}/"): path for way, path in files.items()}, folder, "main"):
                 yield role, self.reader.mapping(path)
 
-    def uses(self, name: str) -> bool:
+    def uses(self, name: str, *, but: str = "") -> bool:
         """Whether any role, playbook or file of the inventory, or any other file of the job's own folder but its
-        ``kommandir_vars.yml``, names a variable.
+        ``kommandir_vars.yml``, has a word; ``but`` is a folder in which it does not count.
         """
         word = re.compile(rf"\b{re.escape(name)}\b")
-        return any(word.search(text) for text in self._texts)
+        return any(word.search(text) for below, text in self._texts if not but or below != but)
 
     @cached_property
-    def _texts(self) -> list[str]:
-        found: list[Path] = []
+    def _texts(self) -> list[tuple[str, str]]:
+        """The text of each file, with the folder at the top in which it lies."""
+        found: dict[Path, str] = {}
         for below in ("roles", "inventory", "playbooks"):
-            found += self.overlay.files(below).values()
+            found.update(dict.fromkeys(self.overlay.files(below).values(), below))
         if self.folder:
             own = Overlay((self.folder,))
-            found += [path for path in own.top.values() if path.is_file() and path.name != KOMMANDIR_VARS]
-            found += [path for name in own.top if not name.startswith(".") for path in own.files(name).values()]
-        return [text for path in dict.fromkeys(found) if (text := _text(path)) is not None]
+            found.update({path: "" for path in own.top.values() if path.is_file() and path.name != KOMMANDIR_VARS})
+            for below in own.top:
+                if not below.startswith("."):
+                    found.update(dict.fromkeys(own.files(below).values(), below))
+        return [(below, text) for path, below in found.items() if (text := _text(path)) is not None]
 
 
 def of_job(job: Path) -> JobContent:

@@ -31,6 +31,9 @@ class Kind:
     #: What the reference and messages call it.
     name: str = "anything"
 
+    def __str__(self) -> str:
+        return self.name
+
     def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
         """Everything that is wrong with a value that is set, with the way to it."""
         return iter(())

@@ -13,6 +13,8 @@ from kommandir.mistakes import Mistake
 from kommandir.yamlfile import did_you_mean
 
 PEONS = "peons"
+#: Control hosts, which no play makes or destroys.
+NOCLOUD = "nocloud"
 COMMAND = "cloud_provisioning_command"
 
 
@@ -34,12 +36,9 @@ def peon_mistakes(variables: Variables, content: JobContent) -> Iterator[Mistake
 
 
 def peons(content: JobContent) -> list[str]:
-    """The hosts below the group ``peons``, in the order of the inventory."""
-    return [
-        host
-        for host in content.inventory.hosts
-        if any(group.name == PEONS for group in content.inventory.groups_of(host))
-    ]
+    """The hosts below the group ``peons`` that are to be made, in the order of the inventory."""
+    of_host = {host: {group.name for group in content.inventory.groups_of(host)} for host in content.inventory.hosts}
+    return [host for host, groups in of_host.items() if PEONS in groups and NOCLOUD not in groups]
 
 
 def _of_host(host: str, variables: Variables, content: JobContent, providers: list[str]) -> Iterator[Mistake]:
@@ -47,15 +46,15 @@ def _of_host(host: str, variables: Variables, content: JobContent, providers: li
     place = source.place if source else content.inventory.places[host]
     joined = variables.joined(host)
     known = content.groups
-    for name in joined:
-        if name not in known:
-            hint = f"providers are {', '.join(providers)}; other groups need a file in inventory/group_vars"
-            yield Mistake(place, f"peon_groups names `{name}`, which is no group{did_you_mean(name, known)}", hint)
+    unknown = [name for name in joined if name not in known and not content.uses(name, but="inventory")]
+    for name in unknown:
+        hint = f"providers are {', '.join(providers)}; other groups need a file in inventory/group_vars"
+        yield Mistake(place, f"peon_groups names `{name}`, which is no group{did_you_mean(name, known)}", hint)
     its = [group.name for group in content.inventory.groups_of(host, joined) if group.name in providers]
     if len(its) > 1:
         names = " and ".join(f"`{name}`" for name in sorted(its))
         yield Mistake(place, f"host `{host}` belongs to {len(its)} providers: {names}", "leave one of them")
-    if its or any(name not in known for name in joined) or (source and has_template(source.value)):
+    if its or unknown or (source and has_template(source.value)):
         return
     if content.inventory.dynamic or variables.winner(COMMAND, host):
         return

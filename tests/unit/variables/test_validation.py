@@ -128,6 +128,13 @@ def test_a_name_that_the_job_uses_is_no_misspelling(job: Path, write: Write) -> 
     assert found(job) == []
 
 
+def test_a_group_that_the_jobs_playbooks_use_is_a_group(job: Path, write: Write) -> None:
+    write(job, {"inventory/host_vars/one.yml": "peon_groups: [namespace, updated]\n"})
+    assert "peon_groups names `updated`, which is no group" in found(job)[0]
+    write(job, {"run.yml": "- hosts: updated\n"})
+    assert found(job) == []
+
+
 def test_unknown_names_in_the_exekutirs_file_are_mistakes_unless_the_job_uses_them(
     job: Path, tmp_path: Path, write: Write
 ) -> None:
