@@ -6,6 +6,7 @@ Whatever happens inside, the exit files, the journal, the results and the verdic
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -44,9 +45,16 @@ def perform(context: str, options: Options, subscriber: Subscriber, errors: Text
     try:
         with cancellation.handling_signals():
             return _performed(context, options, cancellation, subscriber, errors)
-    except ExekutirError as error:
-        print(f"exekutir {context}: {error}", file=errors)
-        return exit_code_of(error)
+    except (ExekutirError, OSError) as error:
+        told = error if isinstance(error, ExekutirError) else _of_the_system(error)
+        print(f"exekutir {context}: {told}", file=errors)
+        return exit_code_of(told)
+
+
+def _of_the_system(error: OSError) -> KommandirError:
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
+    return KommandirError(what, hint=f"{hint}, then run the same command again; cleanup always works")
 
 
 def perform_all(options: Options, subscriber: Subscriber, errors: TextIO) -> int:
@@ -99,8 +107,9 @@ def _recorded(job: Job, errors: TextIO) -> int:
     try:
         code = TRANSITIONS[job.context](job)
         reason = ""
-    except ExekutirError as error:
-        code, reason = exit_code_of(error), job.events.redactor.text(str(error))
+    except (ExekutirError, OSError) as error:
+        told = error if isinstance(error, ExekutirError) else _of_the_system(error)
+        code, reason = exit_code_of(told), job.events.redactor.text(str(told))
     except Exception:  # noqa: BLE001  a bug of ours: who waits for the exit code gets one, and a file has it all
         code, reason = int(ExitCode.KOMMANDIR_FAILED), _crashed(job)
     _finished(job, code, reason, time.monotonic() - started)

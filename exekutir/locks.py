@@ -120,7 +120,8 @@ class LockFolder:
         pid = os.getpid()
         holder = Holder(name, pid, process_start(pid), socket.gethostname(), self.job, self.context, now())
         note = self.folder / f"{name}.holder.{holder.host}.{pid}"
-        atomic.write(note, json.dumps(asdict(holder)), mode=0o600, durable=False)
+        with contextlib.suppress(OSError):  # a note is a courtesy: a full disk must not keep anybody from cleaning up
+            atomic.write(note, json.dumps(asdict(holder)), mode=0o600, durable=False)
         try:
             yield
         finally:

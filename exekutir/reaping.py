@@ -11,9 +11,9 @@ from exekutir.options import Options
 
 def reaped(options: Options, screen: TextIO) -> int:
     """Destroy what is expired, print what was done; the exit code says whether all of it went away."""
-    from kommandir import reaper
+    from kommandir.reaper import reap
 
-    report = reaper.reap(time.time(), dry_run=options.check)
+    report = reap(time.time(), dry_run=options.check)
     if options.format == "json":
         print(json.dumps(report.as_dict(), indent=2), file=screen)
     else:

@@ -5,6 +5,7 @@ Everything here may be done again at any time, and whatever kills it in the midd
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -251,7 +252,12 @@ def _copy(source: Path, target: Path, laid: set[str], base: Path, excludes: tupl
         return ignore(folder, names) | ({name for name in names if name in top} if Path(folder) == source else set())
 
     def copy(from_: str, to: str) -> str:
-        _copy_file(Path(from_), Path(to), laid, base)
+        try:
+            _copy_file(Path(from_), Path(to), laid, base)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise _unwritable(base.parent, error) from error  # copytree would go on to the next file
+            raise
         return to
 
     shutil.copytree(source, target, dirs_exist_ok=True, ignore=ignored, copy_function=copy)
@@ -301,8 +307,6 @@ def updated_host_vars(path: Path, told: dict[str, object]) -> dict[str, object]:
 
 
 def _unwritable(path: Path, error: OSError) -> KommandirError | UsageError:
-    import errno
-
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return KommandirError(
             f"no space left for the workspace {path}",
