@@ -106,12 +106,12 @@ def _boot(directory: str, record: Record, groups: dict[str, str], listener: int)
     return boot
 
 
-def _started(peon: str, record: Record, pid: int, holds: dict[str, str], owner: int) -> None:
+def _started(peon: str, record: Record, pid: int, holds: dict[str, str], network: tuple[int, int]) -> None:
     """Record the first process; it waits until this returns."""
     record.update(pid=pid, identity=processes.identity(pid), holds=holds, state="complete")
     _RECORDS.write(peon, record)
     if record["uplink"]:
-        uplink.start(_RECORDS, peon, record, owner)
+        uplink.start(_RECORDS, peon, record, network)
 
 
 def _numbers(record: Record, key: str) -> list[int]:

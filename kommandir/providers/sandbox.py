@@ -18,13 +18,15 @@ import os
 import signal
 import stat
 
-from kommandir.providers import identities, limits, ssh, syscalls
+from kommandir.providers import identities, limits, ssh, syscalls, uplink
 from kommandir.providers.faults import ProviderError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
+
+    Started = Callable[[int, dict[str, str], tuple[int, int]], None]
 
 _OWN = syscalls.NEWNS | syscalls.NEWPID | syscalls.NEWUTS | syscalls.NEWIPC
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -70,11 +72,11 @@ class Boot:
     uplink: bool
 
 
-def launch(boot: Boot, started: Callable[[int, dict[str, str], int], None]) -> None:
+def launch(boot: Boot, started: Started) -> None:
     """Start a peon; it runs when this returns.
 
-    ``started`` is called with the number of its first process, the limits that hold, and a descriptor of the user
-    namespace that owns its network, before that process does anything: it must record the number.
+    ``started`` is called with the number of its first process, the limits that hold, and descriptors of its network
+    and of the user namespace that owns it, before that process does anything: it must record the number.
 
     Raises ProviderError or OSError when it could not be started; then nothing of it runs any more.
     """
@@ -102,21 +104,21 @@ def launch(boot: Boot, started: Callable[[int, dict[str, str], int], None]) -> N
         raise ProviderError(_fault(rest))
 
 
-def _guide(
-    boot: Boot, outer: int, answers: TextIO, say: TextIO, started: Callable[[int, dict[str, str], int], None]
-) -> None:
+def _guide(boot: Boot, outer: int, answers: TextIO, say: TextIO, started: Started) -> None:
     _await(answers, "new")
-    owner = os.open(f"/proc/{outer}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    # Now, as the outer process becomes one whose namespaces even its owner may not open.
+    owner, network = (os.open(f"/proc/{outer}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("user", "net"))
     try:
         identities.write_maps(outer, boot.identities)
         holds = limits.apply(boot.limits, boot.groups, outer)
         print(holds["memory"], holds["processes"], sep="|", file=say, flush=True)
-        started(int(_await(answers, "pid", "ready")["pid"]), holds, owner)
+        started(int(_await(answers, "pid", "ready")["pid"]), holds, (network, owner))
         print("go", file=say, flush=True)
     except BrokenPipeError:
         raise ProviderError(_fault(answers.read())) from None
     finally:
         os.close(owner)
+        os.close(network)
 
 
 def _await(answers: TextIO, *words: str) -> dict[str, str]:
@@ -213,6 +215,7 @@ def _nest(count: int) -> None:
     made, tell = os.pipe()
     mapped, go = os.pipe()
     parent = os.getpid()
+    syscalls.allow_inspection()
     mapper = os.fork()
     if mapper == 0:
         os.close(tell)
@@ -340,6 +343,8 @@ def _write_files(boot: Boot) -> None:
     boot_id = f"{ssh.FOLDER}/boot_id"
     _write(boot_id, _new_boot_id().encode(), 0o444)
     syscalls.mount(boot_id, "/proc/sys/kernel/random/boot_id", None, syscalls.BIND)
+    if boot.uplink:
+        _write("/etc/resolv.conf", uplink.resolver_file(), 0o644)
     if boot.number == 1:
         name = boot.host_name
         _write("/etc/hostname", f"{name}\n".encode(), 0o644)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.providers.callers import Provider, members
+from tests.end_to_end.providers.callers import Provider, left_of, members, running
 
 #: What a peon tries, with the addresses and names that it is told: every list it prints must be empty.
 _ATTEMPT = r"""
@@ -23,7 +23,7 @@ for family, address, port in told["servers"]:
     try:
         with socket.socket(family, socket.SOCK_STREAM) as client:
             client.settimeout(2)
-            client.connect((address, port))
+            client.connect(socket.getaddrinfo(address, port, family, socket.SOCK_STREAM)[0][4])
             reached.append([address, port])
     except OSError:
         pass
@@ -56,9 +56,9 @@ def _addresses() -> list[tuple[int, str]]:
     found = []
     for link in told:
         for entry in link.get("addr_info", []):
-            if entry.get("scope") != "link":
-                family = socket.AF_INET if entry["family"] == "inet" else socket.AF_INET6
-                found.append((int(family), str(entry["local"])))
+            family = socket.AF_INET if entry["family"] == "inet" else socket.AF_INET6
+            scope = f"%{link['ifname']}" if entry.get("scope") == "link" else ""
+            found.append((int(family), f"{entry['local']}{scope}"))
     return found
 
 
@@ -69,7 +69,7 @@ def servers() -> Iterator[list[list[object]]]:
     with ExitStack() as stack:
         for family, address in _addresses():
             server = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            server.bind((address, 0))
+            server.bind(socket.getaddrinfo(address, 0, family, socket.SOCK_STREAM)[0][4])
             server.listen()
             port = server.getsockname()[1]
             socket.create_connection((address, port), timeout=5).close()
@@ -110,6 +110,42 @@ def test_nothing_of_the_host_is_reached(
     assert _reached(provider, told, attempt) == []
     interfaces = provider.said(told, "ls /sys/class/net 2>/dev/null || cut -d: -f1 /proc/net/dev").split()
     assert "eth0" not in interfaces
+
+
+def test_an_uplink_does_not_lead_back_to_the_host(
+    namespace: Provider, job: str, servers: list[list[object]], abstract: str
+) -> None:
+    peon = f"uplink-{job}"
+    open_to_all = Path("/dev/net/tun").exists() and Path("/dev/net/tun").stat().st_mode & 0o006 == 0o006
+    if namespace.caller.uid and not open_to_all:
+        refused = namespace.caller.run(namespace.create_command(peon, job, "--uplink"))
+        assert refused.returncode == 3
+        assert "/dev/net/tun" in refused.stderr
+        return
+    told = namespace.create(peon, job, "--uplink")
+    assert "default" in namespace.said(told, "ip route")
+    assert (
+        _reached(
+            namespace, told, {"servers": servers, "abstract": [abstract], "files": [], "protected": [], "processes": []}
+        )
+        == []
+    )
+    for change in (
+        "route flush table main",
+        "link set lo down",
+        "address add 10.0.0.9/24 dev lo",
+        "route add default dev lo",
+    ):
+        assert "not permitted" in namespace.ssh(told, f"ip {change}").stderr
+    assert namespace.ssh(told, "unshare -n true").returncode == 0
+    again = namespace.told("reboot", peon, "--uuid", job)
+    assert "default" in namespace.said(again, "ip route")
+    record = json.loads((namespace.directory(peon) / "peon.json").read_text())
+    process = record["uplink_process"][0]
+    assert running({process}) == {process}
+    namespace.destroy(peon, job)
+    assert running({process}) == set()
+    assert left_of(namespace, peon) == []
 
 
 def test_a_peons_root_is_nobody_here(provider: Provider, job: str) -> None:
@@ -165,10 +201,10 @@ def test_links_on_a_peons_disk_do_not_lead_out(namespace: Provider, job: str) ->
     assert victim.read_text() == "safe\n"
 
     told = namespace.create(peon, job)
-    namespace.said(told, "mount --bind / /mnt && mv /mnt/proc /mnt/proc.old && ln -s /etc /mnt/proc")
+    namespace.said(told, "unshare -m sh -c 'umount -l /sys && rmdir /sys && ln -s /etc /sys'")
     refused = namespace.call("reboot", peon, "--uuid", job)
     assert refused.returncode == 3
-    assert "/proc on the peon's disk is no directory" in refused.stderr
+    assert "/sys on the peon's disk is no directory" in refused.stderr
 
 
 def test_memory_is_limited(provider: Provider, job: str) -> None:
@@ -182,7 +218,17 @@ def test_memory_is_limited(provider: Provider, job: str) -> None:
 def test_processes_are_limited(provider: Provider, job: str) -> None:
     told = provider.create(f"processes-{job}", job, "--processes", "40")
     assert told["limits"]["processes"] == ("cgroup" if provider.caller.uid == 0 else "each user")
-    spawn = 'python3 -c \'\nimport subprocess\nn = 0\ntry:\n    while n < 100:\n        subprocess.Popen(["sleep", "100"]); n += 1\nexcept OSError:\n    pass\nprint(n)\'; pkill sleep'
+    spawn = """python3 -c '
+import subprocess
+n = 0
+try:
+    while n < 100:
+        subprocess.Popen(["sleep", "100"])
+        n += 1
+except OSError:
+    pass
+print(n)'
+pkill sleep"""
     assert 10 < int(provider.said(told, spawn)) < 40
     assert provider.said(told, "echo well") == "well"
 
