@@ -33,8 +33,21 @@ def completed(user: Document, extra: Mapping[str, Any], *, job: Path | None, wor
     mistakes = [mistake for document in (user, given) for mistake in mistakes_in(document)]
     mistakes += _completed_uuid(variables, user, given, workspace)
     mistakes += _completed_job(variables, user, given, job, workspace)
-    demand_none(mistakes)
+    if mistakes:
+        demand_none(_all(mistakes, variables, extra, workspace))
     return variables
+
+
+def _all(
+    mistakes: list[Mistake], variables: Mapping[str, Any], extra: Mapping[str, Any], workspace: Path
+) -> list[Mistake]:
+    """These mistakes and all others of the job, so that nobody has to mend one to see the next."""
+    from exekutir.variables import validation
+
+    path = variables.get("job_path")
+    if isinstance(path, str) and Path(path).is_dir():
+        mistakes = [*mistakes, *validation.validate(Path(path), workspace=workspace, extra=extra)]
+    return validation.in_order(mistakes)
 
 
 def kommandir_variables(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,12 @@ def validate(job: Path, *, workspace: Path | None, extra: Mapping[str, Any]) -> 
     content = job_content.of_job(folder)
     found = [*_of_variables(content, workspace, extra), *_of_files(folder, content), *transition_mistakes(content)]
     found += content.reader.mistakes
-    return sorted(dict.fromkeys(found), key=_by_place)
+    return in_order(found)
+
+
+def in_order(mistakes: Iterable[Mistake]) -> list[Mistake]:
+    """Each mistake once, sorted by file and line."""
+    return sorted(dict.fromkeys(mistakes), key=_by_place)
 
 
 def _by_place(mistake: Mistake) -> tuple[str, int, str]:

@@ -147,6 +147,21 @@ def test_everything_that_is_wrong_is_told_at_once(workspace: Path) -> None:
         assert part in told
 
 
+def test_the_mistakes_of_the_job_come_with_those_of_the_variables(job: Path, workspace: Path) -> None:
+    (job / "setup.yml").write_text("hosts: all\n")
+    text = "uuid: 5\nnobody_reads_me: 1\nclenaup: no\n"
+    (workspace / "exekutir_vars.yml").write_text(text)
+    told = mistakes_of(user(workspace, text), {}, job, workspace)
+    assert told.startswith("4 mistakes:")
+    parts = (
+        "setup.yml:1: a playbook must",
+        "vars.yml:1: `uuid`",
+        ":2: unknown variable `nobody",
+        ":3: unknown variable",
+    )
+    assert [told.index(part) for part in parts] == sorted(told.index(part) for part in parts)
+
+
 def test_encrypted_and_unsafe_values_stay_what_they_are(job: Path, workspace: Path) -> None:
     text = "secret: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\nraw: !unsafe '{{ not a template }}'\n"
     variables = completed(user(workspace, text), {}, job=job, workspace=workspace)
