@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from kommandir import process, strays
-from kommandir.errors import ExitCode, StoppedError, TimeOutError, UsageError, exit_code_of
+from kommandir.errors import StoppedError, TimeOutError, UsageError
 from kommandir.events import EventStream
 from kommandir.failure import Failure
 from kommandir.playbook import classification
@@ -16,7 +16,7 @@ from kommandir.process import Outcome
 from kommandir.step_log import StepLog, plain
 from kommandir.xn import exitfile, words
 from kommandir.xn.reading import Item
-from kommandir.xn.request import GOOD, StepResult
+from kommandir.xn.request import GOOD, StepResult, outcome_of
 from kommandir.xn.surroundings import Surroundings
 
 #: Lines of a step that become events; its log has all of them.
@@ -140,6 +140,6 @@ def _stopped(
     error: TimeOutError | StoppedError, item: Item, surroundings: Surroundings, log: StepLog
 ) -> StepResult:  # fmt: skip
     log.write(error.what)
-    code = exit_code_of(error)
+    outcome = outcome_of(error)
     failure = Failure(step=surroundings.step(item), message=error.what, log=log.name)
-    return StepResult(exit_code=code, outcome=ExitCode(code), failures=(failure,), log=log.name, stopped=True)
+    return StepResult(exit_code=int(outcome), outcome=outcome, failures=(failure,), log=log.name, stopped=True)

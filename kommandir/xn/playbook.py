@@ -81,6 +81,8 @@ def environment_of(item: Item, surroundings: Surroundings) -> dict[str, str]:
     config = surroundings.file(item, "config")
     default = surroundings.workspace / "ansible.cfg"
     if config is not None:
+        if not config.is_file():  # Ansible would go on without a word
+            raise UsageError(f"{item.place}: there is no configuration {config}", hint="put it there, or mend `config`")
         found["ANSIBLE_CONFIG"] = str(config)
     elif not found.get("ANSIBLE_CONFIG") and default.is_file():
         found["ANSIBLE_CONFIG"] = str(default)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
-from kommandir.errors import ExitCode
+from kommandir.errors import ExekutirError, ExitCode, exit_code_of
 from kommandir.events import EventStream
 from kommandir.failure import Failure
 
@@ -81,6 +81,12 @@ class StepResult:
         if self.outcome == ExitCode.GOOD:
             return "ok"
         return "swallowed" if self.swallowed else "failed"
+
+
+def outcome_of(error: ExekutirError) -> ExitCode:
+    """The exit code of an error as what it means."""
+    number = exit_code_of(error)
+    return next(code for code in ExitCode if code == number)
 
 
 GOOD = StepResult(exit_code=0, outcome=ExitCode.GOOD)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from kommandir.errors import ExekutirError, ExitCode, exit_code_of
+from kommandir.errors import ExekutirError, ExitCode
 from kommandir.failure import Failure
 from kommandir.mistakes import demand_none
 from kommandir.xn import preview, recipe
 from kommandir.xn.reading import Item, read
-from kommandir.xn.request import GOOD, StepResult, XnRequest, XnResult
+from kommandir.xn.request import GOOD, StepResult, XnRequest, XnResult, outcome_of
 from kommandir.xn.surroundings import Surroundings
 from narval_engine import Engine, Registry
 
@@ -79,7 +79,7 @@ class _Run:
             request.deadline.check(f"{item.title} ({item.place}) to start")
             return action(item, self.surroundings)
         except ExekutirError as error:
-            code = exit_code_of(error)
+            outcome = outcome_of(error)
             failure = Failure(step=self.surroundings.step(item), message=self.surroundings.redactor.text(str(error)))
-            stopped = code in (ExitCode.TIMED_OUT, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
-            return StepResult(exit_code=code, outcome=ExitCode(code), failures=(failure,), stopped=stopped)
+            stopped = outcome in (ExitCode.TIMED_OUT, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+            return StepResult(exit_code=int(outcome), outcome=outcome, failures=(failure,), stopped=stopped)

@@ -40,9 +40,12 @@ class Job:
         return (self.workspace / name).read_text()
 
     def run(self, text: str | None, *, context: str = "run", timeout: float | None = None, **more: Any) -> XnResult:
+        """Run ``text``; ``on_event`` and the fields of a request may be given besides."""
         stream = events.EventStream(self.workspace / events.FILE_NAME, Redactor(), context)
         self.told = []
         stream.subscribe(self.told.append)
+        if on_event := more.pop("on_event", None):
+            stream.subscribe(on_event)
         more.setdefault("cancellation", Cancellation())
         return xn.run(
             XnRequest(
