@@ -120,7 +120,7 @@ def call_provider(name: str, arguments: tuple[str, ...], workspace: Path | None)
     def work() -> int:
         command = registry.provider_executable(name, workspace)
         sys.stdout.flush()
-        os.execv(command[0], [*command, *arguments])
+        os.execv(command[0], [*command, *arguments])  # noqa: S606 -- there is no shell that could misread words
 
     _ended(work)
 

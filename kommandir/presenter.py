@@ -1,4 +1,4 @@
-"""Events as plain lines, for the command ``kommandir`` and for ``exekutir xn``: what runs, what it says, how it ends."""
+"""Events as plain lines, for the command ``kommandir`` and for ``exekutir xn``: what runs, what it says."""
 
 from __future__ import annotations
 
