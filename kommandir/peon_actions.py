@@ -293,7 +293,7 @@ def result_written(task: PeonTask) -> Result:
 def _failure(task: PeonTask) -> Failure | None:
     """The failure at hand, where this runs in a ``rescue``."""
     result, told = task.variables.get("ansible_failed_result"), task.variables.get("ansible_failed_task")
-    if not isinstance(result, Mapping) or not isinstance(told, Mapping):
+    if not _in_rescue(task.action._task) or not isinstance(result, Mapping) or not isinstance(told, Mapping):
         return None
     failed = _rescued(task.action._task, str(told.get("uuid")))
     role = failed._role.get_name() if failed is not None and failed._role else task.argument("this_role", "")
@@ -302,6 +302,16 @@ def _failure(task: PeonTask) -> Failure | None:
         why = "its output is hidden (no_log)"
     path = _relative(failed.get_path(), task.workspace) if failed is not None else ""
     return Failure(role=str(role), task=str(told.get("name") or told.get("action")), why=why, path=path)
+
+
+def _in_rescue(task: Any) -> bool:
+    """Whether ``task`` stands in a ``rescue``; what failed earlier in the play is over elsewhere."""
+    inner, around = task, getattr(task, "_parent", None)
+    while around is not None:
+        if any(item._uuid == inner._uuid for item in getattr(around, "rescue", ())):
+            return True
+        inner, around = around, getattr(around, "_parent", None)
+    return False
 
 
 def _rescued(task: Any, uuid: str) -> Any:

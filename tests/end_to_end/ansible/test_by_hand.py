@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from kommandir import content, process
+from kommandir import content, process, provisioning
 
-from .conftest import Hand
+from .conftest import BIN, Hand
 
 CONTEXTS = ("setup", "run", "cleanup")
 
@@ -198,8 +199,6 @@ def test_a_signal_ends_the_provisioning_command_as_well(lay: Any, job: Path, num
 
 
 def test_caches_are_filled_once_and_brought_to_the_peons(lay: Any, job: Path, tmp_path: Path) -> None:
-    import subprocess
-
     repository = tmp_path / "repository"
     for command in (
         ["init", "-q", str(repository)],
@@ -217,3 +216,38 @@ def test_caches_are_filled_once_and_brought_to_the_peons(lay: Any, job: Path, tm
         "    - ansible.builtin.command: cat /var/cache/exekutir/tool/.git/HEAD\n"
     )
     hand.play("look.yml")
+
+
+def test_a_peon_that_dies_in_its_tests_is_unreachable_and_its_result_says_where(lay: Any, job: Path) -> None:
+    peons(job, "one", 'two peon_groups=\'["namespace", "debian"]\'')
+    (job / "tests").mkdir()
+    (job / "tests/test_death.py").write_text(
+        "import os, signal, time, unittest\n\n\nclass Death(unittest.TestCase):\n    def test_it(self):\n"
+        "        if os.uname().nodename == 'one':\n"
+        "            open('/run/begun', 'w').close()\n            time.sleep(600)\n"
+    )
+    (job / "run.yml").write_text((content.jobs() / "broken/run.yml").read_text())
+    hand: Hand = lay(job, broken_greeting="")
+    assert "test -x /usr/bin/python3" in hand.play("setup.yml", "-v", "-e", "adept_context=setup")
+    run = hand.start("run.yml", "-e", "adept_context=run")
+    wait_for(hand, "one", "/run/begun")
+    provisioning.destroy(hand.place, "one")
+    output = run.communicate(timeout=120)[0]
+    assert run.returncode == 4, output
+    assert "unreachable=1" in output
+    assert "The peon one did not get to the end of the role unittests_run in the context run" in hand.result("one")
+    assert "did well" in hand.result("two")
+
+
+def wait_for(hand: Hand, peon: str, path: str) -> None:
+    """Wait until a file is there on a peon."""
+    look = ["-m", "ansible.builtin.raw", "-a", f"test -e {path}"]
+    for _ in range(100):
+        command = [str(BIN / "ansible"), peon, *look]
+        if (
+            subprocess.run(command, cwd=hand.place, env=hand.environment, check=False, capture_output=True).returncode
+            == 0
+        ):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path} never came on {peon}")
