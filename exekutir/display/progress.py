@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exekutir.results.cleaning import one_line
+from exekutir.results.conventions import BAD, NO_PEONS
 from exekutir.results.wording import count, names
 
 Event = dict[str, Any]
-BAD = ("failed", "unreachable")
 #: A peon in one of these states is no longer worked on.
 ENDED = ("failed", "destroyed", "kept")
 
@@ -131,11 +131,13 @@ def _task_result(progress: Progress, event: Event, moment: float) -> None:
     name = one_line(event.get("host"), 80)
     bad = event.get("outcome") in BAD
     progress.tasks += 1
-    progress.known.add(name)
+    if name not in NO_PEONS:
+        progress.known.add(name)
     progress.missing.pop(name, None)
     key = str(event.get("step"))
     peons, tasks, failures = progress.figures.get(key, (set(), 0, 0))
-    peons.add(name)
+    if name not in NO_PEONS:
+        peons.add(name)
     progress.figures[key] = (peons, tasks + 1, failures + bad)
     if bad:
         progress.failed.add(name)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from exekutir.display.follower import Event, Follower
 from exekutir.display.output import Output
-from exekutir.display.progress import Event
 
 #: Events that may wait to be shown; a reader that stands still for longer makes the job wait, as with every program.
 _WAITING = 20_000
@@ -44,7 +44,7 @@ class Screen:
     """Hands events to a painter, in a thread of its own; a subscriber of the event stream."""
 
     def __init__(self, painter: Painter, errors: Output) -> None:
-        self._painter, self._errors = painter, errors
+        self._painter, self._errors, self._follower = painter, errors, Follower()
         self._queue: queue.Queue[Event | Callable[[], None] | None] = queue.Queue(_WAITING)
         self._thread: threading.Thread | None = None
         self._broken = False
@@ -75,7 +75,7 @@ class Screen:
         going = True
         while going:
             batch = self._batch()
-            events = [item for item in batch if isinstance(item, dict)]
+            events = self._follower.take([item for item in batch if isinstance(item, dict)])
             if events:
                 self._guarded(partial(self._painter.take, events))
             elif not batch:

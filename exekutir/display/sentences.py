@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from exekutir.display.progress import BAD, Progress
+from exekutir.display.progress import Progress
 from exekutir.results.cleaning import clean, one_line, tail
+from exekutir.results.conventions import BAD, CONSEQUENCE
 from exekutir.results.wording import count, duration, meaning
 
 Event = dict[str, Any]
@@ -36,6 +37,8 @@ class Speaker:
     log: bool
     _directory: str = ""
     _failures: int = 0
+    #: Hosts of which a failure was told in this context.
+    _failed: set[str] = field(default_factory=set)
     #: A step each: the last lines of its output.
     _lines: dict[str, deque[str]] = field(default_factory=dict)
 
@@ -47,6 +50,7 @@ class Speaker:
 
     def _context_started(self, event: Event) -> Iterator[Sentence]:
         self._failures = 0
+        self._failed = set()
         self._lines = {}
         workspace = one_line(event.get("workspace"), 4096)
         if workspace and workspace != self._directory:
@@ -89,7 +93,8 @@ class Speaker:
         outcome, after = event.get("outcome"), _seconds(event)
         peons, tasks, failures = self.progress.figures.pop(str(event.get("step")), (set(), 0, 0))
         lines = self._lines.pop(str(event.get("step")), ())
-        figures = f" ({count(len(peons), 'peon')}, {count(tasks, 'task')})" if tasks else ""
+        told = [count(len(peons), "peon")] if peons else []
+        figures = f" ({', '.join([*told, count(tasks, 'task')])})" if tasks else ""
         if outcome == "ok":
             if event.get("kind") != "variable" or self.verbosity >= 1:
                 yield Sentence(f"{_title(event)} good after {after}{figures}", "good")
@@ -116,15 +121,23 @@ class Speaker:
 
     def _task_result(self, event: Event) -> Iterator[Sentence]:
         outcome, host = _word(event, "outcome"), _word(event, "host")
-        message = one_line(event.get("message"))
         if outcome in BAD:
-            self._failures += 1
-            word = "FAILED" if outcome == "failed" else outcome.upper()
-            detail = _output_lines(event)[-_TAIL:] if self._failures <= _IN_FULL or self.verbosity else ()
-            yield Sentence(f"{host} {word}: {_task(event)}{message and f': {message}'}", "bad", detail)
+            yield from self._failure(event, host, outcome)
         elif self.verbosity >= (2 if outcome == "skipped" else 1):
             tone: Tone = "warn" if outcome in ("ignored", "rescued") else "faint" if outcome == "skipped" else "plain"
+            message = one_line(event.get("message"))
             yield Sentence(f"{host} {outcome}: {_task(event)}{message and f': {message}'}", tone, _output_lines(event))
+
+    def _failure(self, event: Event, host: str, outcome: str) -> Iterator[Sentence]:
+        if event.get("role") == CONSEQUENCE and host in self._failed and not self.verbosity:
+            return
+        self._failed.add(host)
+        self._failures += 1
+        word = "FAILED" if outcome == "failed" else outcome.upper()
+        first, *others = [line.strip() for line in clean(event.get("message")).splitlines() if line.strip()] or [""]
+        detail = [*others, *_output_lines(event)][-_TAIL:] if self._failures <= _IN_FULL or self.verbosity else ()
+        first = one_line(first)
+        yield Sentence(f"{host} {word}: {_task(event)}{first and f': {first}'}", "bad", detail)
 
     def _peon(self, event: Event) -> Iterator[Sentence]:
         name, state = _word(event, "peon"), _word(event, "state")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from exekutir.results.cleaning import clean, one_line, shortened, tail
+from exekutir.results.conventions import BAD, CONSEQUENCE
 from exekutir.results.record import (
-    BAD,
     CONTEXTS,
     KEPT_FAILURES,
     KEPT_GROUPS,
@@ -219,6 +219,8 @@ def _task_result(context: Context, event: Event) -> None:
 
 
 def _task_failed(context: Context, peon: Peon, group: Group, event: Event, outcome: str) -> None:
+    if peon.failures and group.role == CONSEQUENCE:
+        return
     if len(peon.failures) >= KEPT_FAILURES:
         peon.more_failures += 1
         return

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import NamedTuple
 
+from exekutir.results.conventions import CONSEQUENCE
 from exekutir.results.record import Context, Failure, Group, Job, JUnitFile, Peon
 
 
@@ -89,7 +90,8 @@ def _peon_cases(place: str, peon: Peon) -> Iterator[Case]:
     elif peon.state in ("created", "up", "kept"):
         yield Case(classname=classname, name="the host is up", seconds=peon.created_seconds or 0.0)
     for group in peon.groups.values():
-        yield _group_case(classname, group)
+        if group.role != CONSEQUENCE or group.failures:
+            yield _group_case(classname, group)
 
 
 def _group_case(classname: str, group: Group) -> Case:

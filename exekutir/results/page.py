@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from exekutir.results.conventions import NO_PEONS
 from exekutir.results.markup import badge, facts, h, link, outcome_badge, rows, scrolled
 from exekutir.results.page_context import context_section
 from exekutir.results.record import Context, Failure, Job, JUnitFile
@@ -96,7 +97,7 @@ def _sentence(job: Job) -> str:
 
 def _context_card(context: Context) -> str:
     figures = [duration(context.seconds)]
-    figures += [count(len(context.peons), "peon")] if context.peons else []
+    figures += [count(len(context.peon_names), "peon")] if context.peon_names else []
     failures = len(context.all_failures)
     figures += [count(failures, "failure")] if failures else []
     code = f" · exit code {context.exit_code}" if context.exit_code else ""
@@ -145,20 +146,21 @@ def _failure(group: list[Failure], results: Path) -> str:
 
 
 def _peons(job: Job, results: Path) -> Iterator[str]:
-    peons = job.peons
-    if not peons:
+    hosts = job.hosts
+    if not hosts:
         return
     tests: dict[str, list[JUnitFile]] = {}
     for file in job.tests:
         tests.setdefault(file.peon, []).append(file)
-    yield '<section aria-labelledby="peons">\n<h2 id="peons">Peons</h2>\n'
-    head = ["Peon", *(context.name for context in job.contexts.values()), *(["Tests"] if tests else [])]
+    heading = "Peons" if NO_PEONS.isdisjoint(hosts) else "Hosts"
+    yield f'<section aria-labelledby="peons">\n<h2 id="peons">{heading}</h2>\n'
+    head = [heading[:-1], *(context.name for context in job.contexts.values()), *(["Tests"] if tests else [])]
     body = []
-    for name in peons:
+    for name in hosts:
         cells = [_peon_cell(context, name) for context in job.contexts.values()]
         cells += [_test_cell(tests.get(name, []))] if tests else []
         body.append([link(results, f"results/{name}", name), *cells])
-    yield scrolled(rows(head, body, caption="Each peon in each context", row_headers=True))
+    yield scrolled(rows(head, body, caption=f"Each {heading[:-1].lower()} in each context", row_headers=True))
     yield "</section>\n"
 
 

@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from exekutir.results.conventions import NO_PEONS
+
 #: ``test``: the tests said no. ``infrastructure``: everything else.
 Kind = Literal["test", "infrastructure"]
 
@@ -23,7 +25,6 @@ KEPT_GROUPS = 2000
 #: Lines of output of a step that are kept for the case that it fails.
 KEPT_LINES = 30
 
-BAD = frozenset({"failed", "unreachable"})
 #: In the order in which a job goes through them.
 CONTEXTS = ("setup", "run", "cleanup")
 #: In these nothing is tested: whatever fails there is no verdict of a test.
@@ -197,6 +198,11 @@ class Context:
         """Names of the peons on which something failed."""
         return [peon.name for peon in self.peons.values() if peon.outcome != "good"]
 
+    @property
+    def peon_names(self) -> list[str]:
+        """Names of the hosts that are peons, not the kommandir itself."""
+        return [name for name in self.peons if name not in NO_PEONS]
+
 
 class PeonTest(NamedTuple):
     """One test case of a peon's own JUnit file."""
@@ -250,6 +256,6 @@ class Job:
         return wrong[0] if wrong else None if None in codes or not codes else 0
 
     @property
-    def peons(self) -> list[str]:
-        """All peons that any context knows, in order of their first mention."""
+    def hosts(self) -> list[str]:
+        """All hosts that any context knows, in order of their first mention."""
         return list(dict.fromkeys(name for context in self.contexts.values() for name in context.peons))

@@ -67,7 +67,7 @@ class Verdict:
         return [context for name, context in self.job.contexts.items() if name in self.contexts]
 
     def _figures(self, contexts: Sequence[Context]) -> str:
-        peons = len({name for context in contexts for name in context.peons})
+        peons = len({name for context in contexts for name in context.peon_names})
         tests = sum(len(file.cases) for file in self.job.tests) if "run" in self.contexts else 0
         figures = [count(peons, "peon")] if peons else []
         figures += [count(tests, "test")] if tests else []

@@ -26,7 +26,7 @@ def test_a_good_job(good: Told) -> None:
     assert list(job.contexts) == ["setup", "run", "cleanup"]
     assert [context.outcome for context in job.contexts.values()] == ["good"] * 3
     assert job.exit_code == 0
-    assert job.peons == ["one", "two"]
+    assert job.hosts == ["one", "two"]
     assert job.contexts["setup"].peons["one"].counts == {"changed": 2}
     assert job.contexts["setup"].peons["one"].state == "up"
     assert [context.all_failures for context in job.contexts.values()] == [[], [], []]
@@ -183,3 +183,20 @@ ANY_EVENT = st.dictionaries(st.sampled_from(KEYS.split()), ANYTHING, max_size=8)
 def test_no_event_is_too_strange(stream: list[dict[str, Any]], exit_code: int | None) -> None:
     job = history.collect(stream, exit_code)
     assert all(isinstance(context.all_failures, list) for context in job.contexts.values())
+
+
+def test_the_role_that_fails_a_peon_for_what_failed_before_is_not_told(told: Told) -> None:
+    told.started("run")
+    told.playbook("run")
+    told.task("run", "the tests", {"one": {"outcome": "failed", "message": "why"}}, role="checks")
+    told.task("run", "says so", {"one": {"outcome": "failed", "message": "why"}}, role="failed_peon_result")
+    told.playbook_ended("run", exit_code=2)
+    told.finished("run", 1)
+    assert only_failure(collected(told).contexts["run"]).role == "checks"
+
+
+def test_the_kommandir_is_no_peon(told: Told) -> None:
+    told.started("run")
+    told.task("run", "t", {"kommandir": {}, "one": {}})
+    told.finished("run")
+    assert collected(told).contexts["run"].peon_names == ["one"]
