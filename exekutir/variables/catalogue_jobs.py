@@ -152,15 +152,6 @@ _JOB = (
         passes=True,
         adept=True,
     ),
-    Variable(
-        name="mitogen",
-        type=BOOLEAN,
-        meaning="Whether playbooks use mitogen's strategy. Where it is not set, they do if mitogen is installed and "
-        "compatible.",
-        host="all",
-        passes=True,
-        reader="program",
-    ),
 )
 
 _EXEKUTIR = (
@@ -236,7 +227,7 @@ _KOMMANDIR = (
         name="stonith",
         type=BOOLEAN,
         default=False,
-        meaning="Whether `cleanup` also destroys the kommandir, however new it is.",
+        meaning="Whether `cleanup` also destroys a kommandir that is not this host, however new it is.",
         host="exekutir",
         passes=False,
         adept=True,

@@ -62,11 +62,15 @@ def _of_variables(content: JobContent, workspace: Path | None, extra: Mapping[st
     given = extra_document(extra)
     user, broken = _exekutir_vars(workspace)
     yield from broken
-    yield from mistakes_in(content.kommandir_vars, uses=content.uses, of_job=True)
+    own = content.kommandir_vars
+    yield from mistakes_in(own, uses=content.uses, of_job=True)
+    if own.source in content.reader.encrypted:
+        hint = "encrypt single values: ansible-vault encrypt_string"
+        yield Mistake(own.place(), "is encrypted as a whole, but exekutir has to merge it", hint)
     for document in (user, given):
         yield from uuid_mistakes(document)
     yield from mistakes_in(given, uses=content.uses)
-    known = frozenset(content.kommandir_vars.value)
+    known = frozenset(own.value)
     yield from mistakes_in(user, uses=lambda name: name in known or content.uses(name), known_only=True)
     yield from content.inventory.mistakes
     for folder in ("group_vars", "host_vars"):

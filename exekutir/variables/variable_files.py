@@ -21,6 +21,8 @@ class Reader:
     """Reads files of variables and keeps what is wrong with them."""
 
     mistakes: list[Mistake] = field(default_factory=list)
+    #: Files that are encrypted as a whole.
+    encrypted: set[str] = field(default_factory=set)
     _read: dict[Path, Document] = field(default_factory=dict)
 
     def mapping(self, path: Path) -> Document:
@@ -38,6 +40,7 @@ class Reader:
         try:
             document = yamlfile.load(path)
             if isinstance(document.value, str) and document.value.startswith(_ENCRYPTED):
+                self.encrypted.add(str(path))
                 return Document({}, str(path))
             return yamlfile.checked_mapping(document)
         except UsageError as error:

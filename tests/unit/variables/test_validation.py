@@ -52,6 +52,7 @@ def test_the_bundled_jobs_have_no_mistakes(name: str) -> None:
             "cloud_provisioning_command:\n  comand: x\n",
             "kommandir_vars.yml:2: `cloud_provisioning_command.comand` unknown key `comand`, did you mean `command`?",
         ),
+        ("kommandir_vars.yml", "$ANSIBLE_VAULT;1.1;AES256\n6162\n", "vars.yml:1: is encrypted as a whole"),
         ("inventory/group_vars/podman.yml", "peon_memory: much\n", "podman.yml:1: `peon_memory` must be an integer"),
         ("inventory/group_vars/web/a.yml", "a: b: c\n", "web/a.yml:1:5: not valid YAML"),
         ("inventory/host_vars/one.yml", "peon_uplink: 'maybe'\n", "one.yml:1: `peon_uplink` must be a boolean"),
