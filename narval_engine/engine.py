@@ -1,0 +1,384 @@
+"""The engine: drives the machine with the clock, the workers and the journal (all that is not pure is here)."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from narval_engine import events, outcomes
+from narval_engine.actions import Registry
+from narval_engine.clocks import Clock, SystemClock
+from narval_engine.current import RunningStep
+from narval_engine.elements import Element
+from narval_engine.machine import DEPTH, Call, Machine
+from narval_engine.memory import Memory
+from narval_engine.outcomes import Outcome
+from narval_engine.places import Mistake, RecipeError
+from narval_engine.plans import ERROR, Plan, PlanStep
+from narval_engine.programs import Program
+from narval_engine.recipes import Given, Recipe
+from narval_engine.validity import mistakes_of
+from narval_engine.workers import Job, Workers, perform
+
+if TYPE_CHECKING:
+    from narval_engine.journal import Journal
+
+_LOG = logging.getLogger(__name__)
+_Mail = Callable[[], None]
+
+
+class Engine:
+    """Runs plans of recipes whose actions are in ``registry``.
+
+    ``workers`` is how many calls run at the same time besides the inline ones; ``strict`` refuses to choose between
+    elements of one rank; ``journal`` makes it durable. Not more than one thread may be in ``run``; ``cancel`` and
+    ``add_element`` may be called from any. Use it as a context manager, or call ``close``.
+    """
+
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        *,
+        clock: Clock | None = None,
+        workers: int = 32,
+        strict: bool = False,
+        depth: int = DEPTH,
+        journal: Journal | None = None,
+    ) -> None:
+        self.registry = registry if registry is not None else Registry()
+        self.clock = clock or SystemClock()
+        self.machine = Machine(strict=strict, depth=depth)
+        self.recipes: dict[str, Recipe] = {}
+        self._slots = workers
+        self._journal = journal
+        self._subscribers: list[Callable[[events.Event], None]] = []
+        self._mail: SimpleQueue[_Mail] = SimpleQueue()
+        self._workers = Workers(lambda job, outcome: self._mail.put(lambda: self._answered(job, outcome)))
+        #: Calls that have started but not been handed to a worker: (job, attempt).
+        self._backlog: deque[Job] = deque()
+        self._running: dict[int, Job] = {}
+        self._timers: list[tuple[float, int, _Mail]] = []
+        self._order = 0
+        self._thread: int | None = None
+        self._cancelled: str | None = None
+        self.machine.now = self.clock.now()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Tells running steps to end, and gives back threads and journal. A closed engine can still be looked at."""
+        for job in list(self._running.values()):
+            job.running.cancel("the engine was closed")
+        self._workers.close()
+        if self._journal is not None:
+            self._journal.close()
+
+    # What there is.
+
+    @property
+    def memory(self) -> Memory:
+        """All elements."""
+        return self.machine.world.memory
+
+    @property
+    def plans(self) -> list[Plan]:
+        """All plans that are not forgotten, in the order in which they were made."""
+        return list(self.machine.world.plans.values())
+
+    def add_recipe(self, recipe: Recipe, *, unchecked: bool = False) -> list[Mistake]:
+        """Makes one recipe known; see add_recipes."""
+        return self.add_recipes([recipe], unchecked=unchecked)
+
+    def add_recipes(self, recipes: Iterable[Recipe], *, unchecked: bool = False) -> list[Mistake]:
+        """Makes recipes known, which may name each other. Returns warnings.
+
+        Raises RecipeError with all mistakes, and then knows none of them. ``unchecked`` only asks that a recipe has a
+        start and an end step; what else is wrong becomes an error element of the step that it concerns.
+        """
+        added = list(recipes)
+        known = {**self.recipes, **{recipe.full_name: recipe for recipe in added}}
+        mistakes = [each for recipe in added for each in mistakes_of(recipe, self.registry.get, known)]
+        if not unchecked and any(not each.warning for each in mistakes):
+            raise RecipeError(mistake for mistake in mistakes if not mistake.warning)
+        programs = [_program(recipe, self.registry) for recipe in added]
+        for recipe, program in zip(added, programs, strict=True):
+            self.recipes[recipe.full_name] = recipe
+            self.machine.programs[recipe.full_name] = program
+        return [each for each in mistakes if each.warning]
+
+    def subscribe(self, callback: Callable[[events.Event], None]) -> Callable[[], None]:
+        """Calls ``callback(event)`` for everything from now on, in the thread of ``run``; returns what ends that."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    # What may be asked of it.
+
+    def start_plan(self, name: str, elements: Sequence[Given] = ()) -> Plan:
+        """Makes a plan of the recipe "group.name", with these elements in its context; ``run`` then runs it.
+
+        Raises RecipeError if there is no such recipe.
+        """
+        program = self.machine.programs.get(name)
+        if program is None:
+            known = ", ".join(sorted(self.machine.programs)) or "none"
+            raise RecipeError([Mistake(f"there is no recipe {name!r}; known are: {known}")])
+        self.machine.now = self.clock.now()
+        plan = self.machine.start_plan(program, elements)
+        self.machine.settle()
+        self._flush()
+        return plan
+
+    def add_element(self, *elements: Element) -> None:
+        """Puts elements into memory, now or (from another thread than that of ``run``) as soon as ``run`` can."""
+        self._soon(lambda: self.machine.add_elements(elements))
+
+    def remove_element(self, *elements: Element) -> None:
+        """Takes elements out of memory and out of all contexts, at the time that ``add_element`` says."""
+        self._soon(lambda: self.machine.remove_elements(elements))
+
+    def replace_element(self, old: Element, new: Element) -> None:
+        """Takes an element out and puts another in its place; the new one gets a number of its own."""
+
+        def change() -> None:
+            self.machine.remove_elements([old])
+            self.machine.add_elements([new])
+
+        self._soon(change)
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Ends all plans: running steps are told (``running().cancelled``, ``on_cancel``), no other is started.
+
+        May be called from any thread and from a signal handler; ``run`` returns when the running steps have ended.
+        Each plan is then failed, with an error element of type "cancelled" and ``plan.cancelled`` set.
+        """
+        self._cancelled = reason
+        for job in list(self._running.values()):
+            job.running.cancel(reason)
+        self._mail.put(lambda: None)
+
+    def _soon(self, change: _Mail) -> None:
+        def apply() -> None:
+            self.machine.now = self.clock.now()
+            change()
+            self.machine.settle()
+
+        if self._thread in {None, threading.get_ident()}:
+            apply()
+            self._flush()
+        else:
+            self._mail.put(apply)
+
+    # Running.
+
+    def run(self, timeout: float | None = None, *, wait: bool = True) -> None:
+        """Runs until nothing more can happen without something from outside, or ``timeout`` seconds have passed.
+
+        Times in the future are waited for, if the clock goes on by itself and ``wait`` is true.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        self._thread = threading.get_ident()
+        try:
+            while self._step(until, wait=wait):
+                pass
+        finally:
+            self._thread = None
+            self._flush()
+
+    def _step(self, until: float | None, *, wait: bool) -> bool:
+        """One round; false when there is nothing more to do."""
+        mail = self._mail
+        while not mail.empty():
+            mail.get()()
+        machine = self.machine
+        machine.now = self.clock.now()
+        if self._cancelled is not None:
+            self._cancel_all(self._cancelled)
+        if self._timers or machine.world.alarms:
+            self._advance()
+        if until is not None and time.monotonic() >= until:
+            return False
+        if self._backlog or machine.agenda.queued:
+            self._hand_out()
+        call = machine.next_call(queued=False)
+        if call is not None:
+            self._flush()
+            self._run_inline(call)
+            return True
+        self._flush()
+        return not mail.empty() or self._wait(until, wait=wait)
+
+    def _wait(self, until: float | None, *, wait: bool) -> bool:
+        """Sleeps until something comes; false if nothing can."""
+        machine = self.machine
+        if machine.agenda.quick or (machine.agenda.queued and len(self._running) < self._slots):
+            return True
+        alarm = next((when for when, _order, _plan, number in sorted(machine.world.alarms) if number >= 0), None)
+        may_wait = alarm is not None and wait and self.clock.waits
+        if not self._running and not self._timers and not may_wait:
+            return False
+        limits = [] if until is None else [until - time.monotonic()]
+        if self._timers:
+            limits.append(self._timers[0][0] - time.monotonic())
+        if alarm is not None and self.clock.waits:
+            limits.append(alarm - self.clock.now())
+        with suppress(Empty):
+            # Not for longer than an hour: the system's clock may be set meanwhile.
+            self._mail.get(timeout=max(0.0, min(limits, default=3600.0)))()
+        return True
+
+    def _advance(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+        self.machine.advance(self.machine.now)
+
+    def _cancel_all(self, reason: str) -> None:
+        self._cancelled = None
+        for job in list(self._backlog):
+            self._answered(job, outcomes.of_exception(outcomes.StepKilledError(reason, "cancelled")))
+        self._backlog.clear()
+        self.machine.cancel(reason)
+
+    # Calls.
+
+    def _hand_out(self) -> None:
+        """Gives workers what they can take. Facts are written before the first action runs."""
+        started: list[Job] = []
+        while len(self._running) < self._slots:
+            if not self._backlog:
+                call = self.machine.next_call(queued=True)
+                if call is None:
+                    break
+                self._backlog.extend(self._jobs(call))
+                continue
+            job = self._backlog.popleft()
+            if not job.answered:
+                self._running[id(job)] = job
+                started.append(job)
+        self._flush()
+        for job in started:
+            self._begin(job)
+            self._workers.submit(job)
+
+    def _jobs(self, call: Call) -> list[Job]:
+        step = PlanStep(call.plan, call.step)
+        return [Job(call, at, RunningStep(call.plan, step)) for at in range(call.left)]
+
+    def _begin(self, job: Job) -> None:
+        """A job begins: its deadline is set."""
+        limit = job.call.step.source.deadline
+        if limit is not None:
+            job.running.deadline = time.monotonic() + limit
+            self._timer(job.running.deadline, lambda: self._late(job, limit))
+
+    def _late(self, job: Job, limit: float) -> None:
+        if not job.answered:
+            job.running.cancel(f"the deadline of {limit:g} s has passed")
+            # What the action still does in its thread nobody can end; its answer counts no more.
+            self._answered(job, _timed_out(job, limit))
+
+    def _timer(self, when: float, what: _Mail) -> None:
+        self._order += 1
+        heapq.heappush(self._timers, (when, self._order, what))
+
+    def _run_inline(self, call: Call) -> None:
+        for job in self._jobs(call):
+            self._running[id(job)] = job
+            if job.call.step.source.deadline is not None:
+                job.running.deadline = time.monotonic() + job.call.step.source.deadline
+            self._answered(job, perform(job))
+
+    def _answered(self, job: Job, outcome: Outcome) -> None:
+        """A call came back. It is tried again if the step has attempts left, else it counts."""
+        self._running.pop(id(job), None)
+        if job.answered:
+            return
+        job.answered = True
+        source = job.call.step.source
+        attempt = job.running.attempt
+        if outcome.state == ERROR and attempt < source.attempts and job.running.cancelled is None:
+            again = Job(job.call, job.at, RunningStep(job.running.plan, job.running.step, attempt + 1))
+            delay = source.backoff * 2 ** (attempt - 1)
+            self._timer(time.monotonic() + delay, lambda: self._again(again))
+            return
+        self.machine.now = self.clock.now()
+        self.machine.call_ended(job.call, job.at, outcome)
+
+    def _again(self, job: Job) -> None:
+        if self.machine.world.plans.get(job.call.plan.eid or 0) is None or job.call.plan.cancelled is not None:
+            self._answered(job, outcomes.of_exception(outcomes.StepKilledError("cancelled", "cancelled")))
+        elif job.call.step.quick:
+            self._running[id(job)] = job
+            self._answered(job, perform(job))
+        else:
+            self._backlog.append(job)
+
+    # Telling.
+
+    def _flush(self) -> None:
+        """Writes facts to the journal, then tells subscribers, and the callbacks that actions declared."""
+        facts = self.machine.facts
+        if facts:
+            self.machine.facts = []
+            if self._journal is not None:
+                self._journal.write(facts)
+            if self._subscribers:
+                for event in events.of_facts(facts, self.machine.now):
+                    for subscriber in list(self._subscribers):
+                        subscriber(event)
+            for fact in facts:
+                if fact.kind == "plan_ended" and fact.plan is not None and fact.plan.program.finalizers:
+                    _finalize(fact.plan)
+        skipped = self.machine.agenda.skipped
+        while skipped:
+            _not_executed(*skipped.popleft())
+
+
+def _program(recipe: Recipe, registry: Registry) -> Program:
+    missing = [("initial", recipe.first()), ("final", recipe.last())]
+    ids = {step.id for step in recipe.steps}
+    mistakes = [Mistake(f"{recipe.full_name}: {what} step is missing") for what, step in missing if step not in ids]
+    if mistakes:
+        raise RecipeError(mistakes)
+    return Program(recipe, registry.get)
+
+
+def _timed_out(job: Job, limit: float) -> Outcome:
+    step = job.call.step
+    message = f"step {step.id!r} of {job.call.plan.name} ({step.source.target}) took longer than {limit:g} s"
+    made = outcomes.failure("timeout", message, seconds=limit)
+    made.state = ERROR
+    return made
+
+
+def _finalize(plan: Plan) -> None:
+    for function in dict.fromkeys(function for _number, function in plan.program.finalizers):
+        _callback("finalizer", function, plan)
+
+
+def _not_executed(plan: Plan, number: int) -> None:
+    step = plan.program.steps[number]
+    if step.action is not None and step.action.options.nonexecuted is not None:
+        _callback("nonexecuted", step.action.options.nonexecuted, plan.steps[step.id])
+
+
+def _callback(what: str, function: Any, argument: Any) -> None:
+    try:
+        function(argument)
+    except Exception:  # noqa: BLE001 -- whatever it raises is logged with its traceback
+        # It is told after the fact, so there is no step that could fail with it.
+        _LOG.exception("%s %r of %r failed", what, function, argument)

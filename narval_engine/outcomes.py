@@ -1,0 +1,120 @@
+"""How a run of an action ended, and whether what it returned keeps to the prototype (manual I.5.3, I.5.4)."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from narval_engine.elements import Element, ErrorElement
+from narval_engine.plans import DONE, ERROR, FAILED, KILLED
+from narval_engine.programs import OutputProgram, StepProgram
+
+#: An action may return its error under this id although no prototype declares it.
+ERROR_ID = "error"
+
+
+class StepKilledError(BaseException):
+    """The step reached a limit or was ended from outside; no on-error transition answers that.
+
+    A BaseException, so that no action that catches its own errors swallows it.
+    """
+
+    def __init__(self, message: str, kind: str = "killed") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one call: a state (done, error, failed or killed), outputs in order, and errors."""
+
+    state: str = DONE
+    outputs: list[Element] = field(default_factory=list)
+    errors: list[ErrorElement] = field(default_factory=list)
+
+
+def failure(kind: str, message: str, **data: Any) -> Outcome:
+    """The engine found something wrong with the step itself."""
+    return Outcome(FAILED, [], [ErrorElement(message, kind, **data)])
+
+
+def of_exception(error: BaseException) -> Outcome:
+    """The action raised: an error element of the exception's name, with its traceback (killed at a resource limit)."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, StepKilledError):
+        return Outcome(KILLED, [], [ErrorElement(str(error), error.kind)])
+    kind = type(error).__name__
+    state = KILLED if isinstance(error, MemoryError) else ERROR
+    return Outcome(state, [], [ErrorElement(str(error) or kind, kind, traceback=trace)])
+
+
+def of_return(value: Any, step: StepProgram, inputs: dict[str, Any]) -> Outcome:
+    """The action returned: its errors, or its outputs if they keep to the prototype, else what is wrong with them."""
+    if value is None:
+        value = {}
+    if not isinstance(value, Mapping):
+        return _bad(f"{step.source.target} returned {_kind(value)}, not a mapping of outputs")
+    errors = [each for item in value.values() for each in _listed(item) if isinstance(each, ErrorElement)]
+    if errors:
+        return Outcome(ERROR, [], errors)
+    outputs: list[Element] = []
+    for name, item in value.items():
+        entry = step.outputs.get(name)
+        problem = _unexpected(name, item, entry)
+        if problem is None and entry is not None:
+            elements = [each for each in _listed(item) if each is not None]
+            problem = _mismatch(entry, elements, inputs)
+            outputs += elements
+        if problem is not None:
+            return _bad(f"{step.source.target}: {problem}", output=str(name))
+    for entry in step.outputs.values():
+        if not entry.optional and not any(each is not None for each in _listed(value.get(entry.id))):
+            return _bad(f"{step.source.target} did not return the output {entry.id!r}", output=entry.id)
+    return Outcome(DONE, outputs)
+
+
+def _bad(message: str, **data: Any) -> Outcome:
+    return failure("bad output", message, **data)
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"
+
+
+def _listed(item: Any) -> list[Any]:
+    return list(item) if isinstance(item, list | tuple) else [item]
+
+
+def _unexpected(name: Any, item: Any, entry: OutputProgram | None) -> str | None:
+    if entry is None:
+        if name == ERROR_ID:
+            return f"output {name!r} is {_kind(item)}, not an error element"
+        return f"output {name!r} is not in the prototype"
+    wrong = next((each for each in _listed(item) if each is not None and not isinstance(each, Element)), None)
+    if wrong is not None:
+        return f"output {name!r} is {_kind(wrong)}, not an element"
+    if not entry.is_list and len(_listed(item)) > 1:
+        return f"output {name!r} takes one element, not {len(item)}"
+    return None
+
+
+def _mismatch(entry: OutputProgram, elements: list[Element], inputs: dict[str, Any]) -> str | None:
+    for element in elements:
+        for expression in entry.expressions:
+            if not expression.matches(element, inputs):
+                return f"output {entry.id!r} is {element!r}, which does not match {expression.source}"
+    return None
+
+
+def joined(outcomes: list[Outcome]) -> Outcome:
+    """The outcome of a step from those of its calls (foreach): what was good stays, the worst state is the step's."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    worst = max((outcome.state for outcome in outcomes), key=(DONE, ERROR, FAILED, KILLED).index, default=DONE)
+    return Outcome(
+        worst,
+        [element for outcome in outcomes for element in outcome.outputs],
+        [error for outcome in outcomes for error in outcome.errors],
+    )
