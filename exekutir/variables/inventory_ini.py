@@ -145,6 +145,8 @@ def host_names(pattern: str) -> tuple[list[str], dict[str, Any]]:
 def _expanded(name: str) -> Iterator[str]:
     match = _RANGE.search(name)
     if not match:
+        if "[" in name:
+            raise ValueError(f"`{name}` has a `[` but no range like [1:9]")
         yield name
         return
     for part in _sequence(match["first"] or "0", match["last"], int(match["step"] or 1)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,14 @@ import pytest
 
 Write = Callable[[Path, Mapping[str, str]], Path]
 Ask = Callable[[Path], dict[str, dict[str, Any]]]
+
+
+@cache
+def load_plugins() -> None:
+    """Make Ansible in this process know its plugins; once, since a second time it warns."""
+    from ansible.plugins.loader import init_plugin_loader
+
+    init_plugin_loader()
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +43,9 @@ def ask_ansible() -> Ask:
     """
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
-    from ansible.plugins.loader import init_plugin_loader
     from ansible.vars.manager import VariableManager
 
-    init_plugin_loader()
+    load_plugins()
 
     def asked(folder: Path) -> dict[str, dict[str, Any]]:
         loader = DataLoader()
