@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exekutir.results.cleaning import one_line
-from exekutir.results.conventions import BAD, NO_PEONS
+from exekutir.results.conventions import BAD, NO_PEONS, task_name
 from exekutir.results.wording import count, names
 
 Event = dict[str, Any]
@@ -117,7 +117,7 @@ def _step_finished(progress: Progress, event: Event, _moment: float) -> None:
 
 
 def _task_started(progress: Progress, event: Event, _moment: float) -> None:
-    role, task = one_line(event.get("role"), 80), one_line(event.get("task"), 120)
+    role, task = one_line(event.get("role"), 80), task_name(one_line(event.get("task"), 120))
     progress.task = f"{role} : {task}" if role and task else task or role
     progress.missing = dict.fromkeys(progress.peons)
     step = progress.steps.get(str(event.get("step")))
@@ -145,7 +145,9 @@ def _task_result(progress: Progress, event: Event, moment: float) -> None:
         return
     unit = progress.peons.setdefault(name, Unit("peon", name, moment))
     said = next((text for key in ("stderr", "stdout", "message") if (text := _last_line(event.get(key)))), "")
-    unit.last = f"{one_line(event.get('outcome'), 20)}: {one_line(event.get('task'), 120)}" + (said and f": {said}")
+    unit.last = f"{one_line(event.get('outcome'), 20)}: {task_name(one_line(event.get('task'), 120))}" + (
+        said and f": {said}"
+    )
 
 
 def _last_line(value: object) -> str:

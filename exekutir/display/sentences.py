@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from exekutir.display.progress import Progress
 from exekutir.results.cleaning import clean, one_line, tail
-from exekutir.results.conventions import BAD, CONSEQUENCE
+from exekutir.results.conventions import BAD, CONSEQUENCE, task_name
 from exekutir.results.wording import count, duration, meaning
 
 Event = dict[str, Any]
@@ -175,7 +175,7 @@ def _title(event: Event) -> str:
 
 
 def _task(event: Event) -> str:
-    return " : ".join(part for part in (_word(event, "role"), _word(event, "task")) if part)
+    return " : ".join(part for part in (_word(event, "role"), task_name(_word(event, "task"))) if part)
 
 
 def _output_lines(event: Event) -> list[str]:

@@ -8,3 +8,10 @@ NO_PEONS = frozenset({"kommandir", "exekutir", "localhost", "127.0.0.1"})
 CONSEQUENCE = "failed_peon_result"
 #: Outcomes of a task that are failures.
 BAD = ("failed", "unreachable")
+
+_OF_ANSIBLE = "Validating arguments against arg spec"
+
+
+def task_name(name: str) -> str:
+    """A task's name for people; the one that Ansible puts before every role with a specification is a long one."""
+    return "its arguments are valid" if name.startswith(_OF_ANSIBLE) else name

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from exekutir.results.cleaning import clean, one_line, shortened, tail
-from exekutir.results.conventions import BAD, CONSEQUENCE
+from exekutir.results.conventions import BAD, CONSEQUENCE, task_name
 from exekutir.results.record import (
     CONTEXTS,
     KEPT_FAILURES,
@@ -215,7 +215,7 @@ def _task_result(context: Context, event: Event) -> None:
         _task_failed(context, peon, group, event, outcome)
     if len(peon.tasks) < KEPT_TASKS:
         message = one_line(event.get("message"))
-        peon.tasks.append(Task(play, role, _text(event, "task"), outcome, seconds, message))
+        peon.tasks.append(Task(play, role, task_name(_text(event, "task")), outcome, seconds, message))
 
 
 def _task_failed(context: Context, peon: Peon, group: Group, event: Event, outcome: str) -> None:

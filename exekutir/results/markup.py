@@ -77,11 +77,15 @@ def rows(
     row_headers: bool = False,
 ) -> str:
     """A table; cells of ``body`` are markup, ``figures`` the columns of numbers."""
-    kinds = ['class="figure"' if column in figures else 'class="wide"' for column in range(len(head))]
-    titles = "".join(f'<th scope="col" {kind}>{h(title)}</th>' for kind, title in zip(kinds, head, strict=True))
+    last = len(head) - 1
+    kinds = [
+        ' class="figure"' if column in figures else ' class="wide"' if column in (0, last) else ""
+        for column in range(len(head))
+    ]
+    titles = "".join(f'<th scope="col"{kind}>{h(title)}</th>' for kind, title in zip(kinds, head, strict=True))
     lines = []
     for row in body:
-        cells = [f"<td {kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)]
+        cells = [f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)]
         if row_headers:
             cells[0] = f'<th scope="row" class="wide">{row[0]}</th>'
         lines.append(f"<tr>{''.join(cells)}</tr>\n")

@@ -21,7 +21,13 @@ SHOWN_FAILURES = 100
 SHOWN_TESTS = 200
 
 _STYLE = Path(__file__).with_name("page.css")
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+#: A dot in the colour of the verdict, for the browser's tab.
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E"
+    "%3Ccircle cx='4' cy='4' r='4' fill='%23{colour}'/%3E%3C/svg%3E"
+)
+_COLOURS = {"Good": "19703a", "Failed": "b42318"}
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -30,7 +36,7 @@ _HEAD = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>{title}</title>
-<link rel="icon" href="data:,">
+<link rel="icon" href="{icon}">
 <style>{css}</style>
 </head>
 <body>
@@ -41,7 +47,8 @@ _HEAD = """<!DOCTYPE html>
 def document(job: Job, *, results: Path, written: str) -> Iterator[str]:
     """The page, in pieces; links lead to files below ``results`` that exist."""
     title = f"{_word(job)}: {job.name or 'job'}"
-    yield _HEAD.format(policy=_POLICY, title=h(title), css=_STYLE.read_text(encoding="utf-8"))
+    icon = _ICON.format(colour=_COLOURS.get(_word(job), "8a5300"))
+    yield _HEAD.format(policy=_POLICY, title=h(title), icon=icon, css=_STYLE.read_text(encoding="utf-8"))
     yield from _verdict(job)
     yield '<main id="results">\n'
     yield from _failures(job, results)

@@ -27,7 +27,7 @@ def parsed(text: str) -> Any:
     for element in root.iter():
         for name, value in element.attrib.items():
             assert not name.startswith("on"), (element.tag, name)
-            if name in ("href", "src") and value != "data:,":
+            if name in ("href", "src") and element.get("rel") != "icon":
                 assert value.startswith(("#", "./")), value
     assert "url(" not in text
     assert "@import" not in text
