@@ -64,7 +64,7 @@ def of_ours(path: Path) -> tuple[Inventory, Content]:
 def test_any_lines_are_taken_or_refused_as_ansible_does(lines: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "hosts"
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text("\n".join(["first", *lines]) + "\n")
         answer = of_ansible(path)
         ours, values = of_ours(path)
         assert (answer is None) == bool(ours.mistakes), ours.mistakes
