@@ -128,6 +128,14 @@ def namespace(caller: Caller, job: str) -> Iterator[Provider]:
     _clear(found, job)
 
 
+@pytest.fixture
+def podman(caller: Caller, job: str) -> Iterator[Provider]:
+    """The provider of containers; what a failed test left of this job is destroyed."""
+    found = Provider("podman", caller)
+    yield found
+    _clear(found, job)
+
+
 def _clear(provider: Provider, job: str) -> None:
     for entry in provider.told("list"):
         if entry["uuid"] == job:

@@ -53,22 +53,20 @@ def test_a_killed_creation_is_finished_by_the_next_one(namespace: Provider, job:
     assert namespace.said(told, "echo well") == "well"
 
 
-def test_a_killed_creation_of_a_container_is_found(provider: Provider, job: str) -> None:
-    if provider.name != "podman":
-        return
+def test_a_killed_creation_of_a_container_is_found(podman: Provider, job: str) -> None:
     moments = random.Random(_SEED)
     for number in range(3):
         peon = f"k{number}-{job}"
-        child = provider.caller.start(provider.create_command(peon, job))
+        child = podman.caller.start(podman.create_command(peon, job))
         time.sleep(moments.uniform(0.1, 0.5))
         child.send_signal(signal.SIGKILL)
         child.wait()
         # podman itself goes on for a moment: destruction has to hold against that.
-        provider.destroy(peon, job)
+        podman.destroy(peon, job)
         time.sleep(0.5)
-        provider.destroy(peon, job)
-        assert left_of(provider, peon) == []
-        assert not [entry for entry in provider.told("list") if entry["name"] == peon]
+        podman.destroy(peon, job)
+        assert left_of(podman, peon) == []
+        assert not [entry for entry in podman.told("list") if entry["name"] == peon]
 
 
 def test_another_jobs_peon_is_left_alone(provider: Provider, job: str) -> None:
@@ -94,18 +92,17 @@ def test_a_directory_of_unknown_origin_is_left_alone(namespace: Provider, job: s
     shutil.rmtree(place)
 
 
-def test_a_container_that_is_not_ours_is_left_alone(provider: Provider, job: str) -> None:
-    if provider.name != "podman":
-        return
-    image = provider.create(f"image-{job}", job)["provider"]
-    assert image == "podman"
-    names = provider.caller.run(["podman", *_settings(provider), "images", "--format", "{{.Repository}}:{{.Tag}}"])
+def test_a_container_that_is_not_ours_is_left_alone(podman: Provider, job: str) -> None:
+    podman.create(f"image-{job}", job)
+    names = podman.caller.run(
+        ["env", *_environment(podman), "podman", "images", "--format", "{{.Repository}}:{{.Tag}}"]
+    )
     own = next(line for line in names.stdout.split() if "exekutir-peon" in line)
     stranger = f"stranger-{job}"
-    made = provider.caller.run(
+    made = podman.caller.run(
         [
             "env",
-            *_environment(provider),
+            *_environment(podman),
             "podman",
             "run",
             "-d",
@@ -120,22 +117,18 @@ def test_a_container_that_is_not_ours_is_left_alone(provider: Provider, job: str
     )
     assert made.returncode == 0, made.stderr
     try:
-        refused = provider.call("destroy", stranger, "--uuid", job)
+        refused = podman.call("destroy", stranger, "--uuid", job)
         assert refused.returncode == 2
         assert "is not ours" in refused.stderr
-        taken = provider.caller.run(provider.create_command(stranger, job))
+        taken = podman.caller.run(podman.create_command(stranger, job))
         assert taken.returncode == 2
-        assert stranger not in {entry["name"] for entry in provider.told("list")}
-        state = provider.caller.run(
-            ["env", *_environment(provider), "podman", "inspect", "--format", "{{.State.Running}}", stranger]
+        assert stranger not in {entry["name"] for entry in podman.told("list")}
+        state = podman.caller.run(
+            ["env", *_environment(podman), "podman", "inspect", "--format", "{{.State.Running}}", stranger]
         )
         assert state.stdout.strip() == "true"
     finally:
-        provider.caller.run(["env", *_environment(provider), "podman", "rm", "-f", "-t", "0", stranger])
-
-
-def _settings(provider: Provider) -> list[str]:
-    return []
+        podman.caller.run(["env", *_environment(podman), "podman", "rm", "-f", "-t", "0", stranger])
 
 
 def _environment(provider: Provider) -> list[str]:
