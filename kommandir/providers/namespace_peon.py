@@ -66,8 +66,7 @@ def _form(request: Request, rootfs: str, ids: identities.Identities) -> Record:
     try:
         ssh.authorize(directory, public_key)
         os.mkdir(f"{directory}/{sandbox.DISK}")
-        # The peon's numbers must write here; nobody else gets through the directory above.
-        os.chmod(f"{directory}/{sandbox.DISK}", 0o777)  # noqa: S103
+        os.chmod(f"{directory}/{sandbox.DISK}", 0o777)  # noqa: S103 - for the peon's numbers; the directory above is closed
     finally:
         ssh.finish_key(directory, request.name, key)
     return record

@@ -141,8 +141,7 @@ def test_every_result_is_told_with_its_real_reason(job: Job) -> None:
     assert told["Rescued"]["message"] == "to be rescued"
     assert "item /nope1: exit code 2" in told["Loop"]["message"]
     assert "item /nope2: ls: cannot access '/nope2'" in told["Loop"]["message"]
-    assert told["Hidden"]["message"] == "the output is hidden by no_log"
-    assert told["Hidden"]["stderr"] == ""
+    assert (told["Hidden"]["message"], told["Hidden"]["stderr"]) == ("the output is hidden by no_log", "")
     assert told["Assertion"]["message"] == "one is not two\nassertion: 1 == 2"
     assert told["Last"]["path"] == "play.yml:34"
     assert told["Last"]["seconds"] > 0
