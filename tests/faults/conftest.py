@@ -22,11 +22,11 @@ SLOW_RUN = """---
   roles: [common]
   tasks:
     - name: Time passes
-      ansible.builtin.command: sleep 60
+      ansible.builtin.command: sleep 15
       changed_when: false
 """
 
-QUICK_RUN = SLOW_RUN.replace("sleep 60", "sleep 0.1")
+QUICK_RUN = SLOW_RUN.replace("sleep 15", "sleep 0.1")
 
 
 @pytest.fixture
@@ -41,6 +41,6 @@ def peons_job(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slow_job(peons_job: Path) -> Path:
-    """The same with a run that takes a minute."""
+    """The same with a run that takes its time."""
     (peons_job / "run.yml").write_text(SLOW_RUN)
     return peons_job
