@@ -6,6 +6,7 @@ Ansible knows is templated by Ansible; everything else is decided by the modules
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -36,10 +37,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 #: connection for all tasks that ends soon after the last one.
 SSH_TEMPLATES = {
     "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=30s -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
-    " -o PreferredAuthentications=publickey -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes"
+    " -o PreferredAuthentications=publickey -o StrictHostKeyChecking=yes"
     " -o 'IdentityFile=\"{{ inventory_dir | dirname | replace('%', '%%') }}/ssh/kommandir_key\"'"
     " -o 'UserKnownHostsFile=\"{{ inventory_dir | dirname | replace('%', '%%') }}/ssh/known_hosts\"'",
 }
+
+#: Besides, for hosts that know no other key: an agent with many keys would use up the attempts.
+ONLY_OUR_KEY = " -o IdentitiesOnly=yes"
 
 
 class PeonTask:
@@ -152,9 +156,8 @@ def provisioned(task: PeonTask) -> Result:
     name = str(task.value("peon_name") or f"{task.peon}-{task.uuid}")
     more = {"peon_name": name, "peon_expires": expires}
     command = task.command("cloud_provisioning_command", **more)
-    templates = {key: text for key, text in SSH_TEMPLATES.items() if key not in task.variables}
     if command is None:
-        return _adopted(task, templates)
+        return _adopted(task)
     _demand_uuid(task)
     destruction_command = task.command("cloud_destruction_command", **more) if _defined(task) else None
     told = provisioning.create(
@@ -173,7 +176,7 @@ def provisioned(task: PeonTask) -> Result:
             cancellation=task.cancellation,
             events=task.events,
             redactor=task.redactor,
-            templates=templates,
+            templates=_templates(task, adopted=task.provider() in ("", "existing")),
         ),
     )
     return {**_created(task), "changed": True, "host_name": str(told.get("host_name") or name)}
@@ -188,10 +191,16 @@ def _demand_uuid(task: PeonTask) -> None:
         raise UsageError("the variable uuid is not set", host=task.peon, hint="it belongs into kommandir_vars.yml")
 
 
-def _adopted(task: PeonTask, templates: Mapping[str, str]) -> Result:
+def _templates(task: PeonTask, *, adopted: bool) -> dict[str, str]:
+    """Those of SSH_TEMPLATES that the inventory does not set."""
+    more = "" if adopted else ONLY_OUR_KEY
+    return {key: text + more for key, text in SSH_TEMPLATES.items() if key not in task.variables}
+
+
+def _adopted(task: PeonTask) -> Result:
     """A host with an empty command is there already, and its variables are in the inventory."""
     told = {key: task.value(key) for key in ("ansible_host", "ansible_port", "ssh_host_key") if key in task.variables}
-    provisioning.keep_told(task.workspace, task.peon, told, templates)
+    provisioning.keep_told(task.workspace, task.peon, told, _templates(task, adopted=True))
     return {**_created(task), "changed": False, "msg": "it has no cloud_provisioning_command, so it is there already"}
 
 
@@ -204,6 +213,7 @@ def removed(task: PeonTask) -> Result:
     task.demand_asserts()
     name = str(task.value("peon_name") or f"{task.peon}-{task.uuid}")
     command = task.command("cloud_destruction_command", peon_name=name) if _defined(task) else None
+    _disconnect(task)
     done = destruction.destroy(
         task.workspace,
         task.peon,
@@ -215,6 +225,16 @@ def removed(task: PeonTask) -> Result:
         redactor=task.redactor,
     )
     return {"changed": done["state"] == "destroyed", **done}
+
+
+def _disconnect(task: PeonTask) -> None:
+    """End the connection that ssh keeps open for further tasks; a host that lives on would hold it for its time."""
+    from ansible.errors import AnsibleError
+
+    connection = task.action._connection
+    if getattr(connection, "transport", "") == "ssh":
+        with contextlib.suppress(AnsibleError):
+            connection.reset()
 
 
 def reached(task: PeonTask) -> Result:

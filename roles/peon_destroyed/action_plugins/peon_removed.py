@@ -11,7 +11,7 @@ from kommandir import peon_actions
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no type information
     TRANSFERS_FILES = False
-    _requires_connection = False
+    _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
