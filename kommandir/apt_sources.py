@@ -77,11 +77,14 @@ def connection_options() -> list[str]:
         ).stdout
     except FileNotFoundError:
         return []
-    return list(_connections(dump))
+    return connections(dump)
 
 
-def _connections(dump: str) -> Iterator[str]:
+def connections(dump: str) -> list[str]:
+    """The settings about proxies and certificates in what `apt-config dump` says, as `NAME "VALUE"`."""
+    found = []
     for line in dump.splitlines():
         name, _, value = line.partition(" ")
         if name.lower().startswith(_CONNECTION) and "".join(shlex.split(value.rstrip(";"))):
-            yield line.rstrip(";").strip()
+            found.append(line.rstrip(";").strip())
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re  # json has it anyway
 import sys
 
 from kommandir.providers.faults import FAILED, ProviderError, ProviderUsageError
@@ -71,6 +72,8 @@ ACTIONS: dict[str, tuple[Option, ...]] = {
     "describe": (),
 }
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+#: An escaped backslash, or a character beyond 16 bits as JSON escapes it.
+_PAIR = re.compile(r"(\\\\)|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
 #: Longest name: a file name with some room for what we put before it.
 _LONGEST = 200
 
@@ -189,14 +192,25 @@ def usage(provider: Provider) -> str:
     return "\n".join(lines)
 
 
-def emit(value: Mapping[str, object]) -> None:
-    """Print a mapping as YAML."""
-    print("\n".join(f"{key}: {json.dumps(entry)}" for key, entry in value.items()), flush=True)
+def as_yaml(value: Mapping[str, object]) -> str:
+    """A mapping as YAML, a line a key."""
+    return "\n".join(f"{key}: {_scalars(entry)}" for key, entry in value.items())
 
 
-def emit_list(entries: Sequence[Mapping[str, object]]) -> None:
-    """Print a list of mappings as YAML."""
-    print("\n".join(f"- {json.dumps(entry)}" for entry in entries) or "[]", flush=True)
+def _scalars(value: object) -> str:
+    """A value as JSON that is YAML too, which knows no pairs of surrogates and forbids DEL."""
+    return _PAIR.sub(_joined, json.dumps(value)).replace("\x7f", "\\u007f")
+
+
+def _joined(match: re.Match[str]) -> str:
+    if match[1]:
+        return match[1]
+    return f"\\U{0x10000 + ((int(match[2], 16) & 0x3FF) << 10) + (int(match[3], 16) & 0x3FF):08x}"
+
+
+def as_yaml_list(entries: Sequence[Mapping[str, object]]) -> str:
+    """A list of mappings as YAML, a line each."""
+    return "\n".join(f"- {_scalars(entry)}" for entry in entries) or "[]"
 
 
 def _describe(provider: Provider) -> dict[str, object]:
@@ -211,17 +225,17 @@ def _describe(provider: Provider) -> dict[str, object]:
 
 def _perform(provider: Provider, request: Request) -> None:
     if request.action == "create":
-        emit(provider.create(request))
+        print(as_yaml(provider.create(request)), flush=True)
     elif request.action == "reboot":
-        emit(provider.reboot(request))
+        print(as_yaml(provider.reboot(request)), flush=True)
     elif request.action == "destroy":
         provider.destroy(request)
     elif request.action == "renew":
         provider.renew(request)
     elif request.action == "list":
-        emit_list(provider.listing())
+        print(as_yaml_list(provider.listing()), flush=True)
     else:
-        emit(_describe(provider))
+        print(as_yaml(_describe(provider)), flush=True)
 
 
 def run(provider: Provider, arguments: Sequence[str]) -> int:

@@ -56,10 +56,13 @@ def _of_root() -> Identities:
         # Root of a user namespace (a container): only what it has itself can be handed on.
         return Identities(0, 0, min(COUNT, max(first + count for first, _, count in own if first == 0)))
     uids, gids = _granted("/etc/subuid", 0), _granted("/etc/subgid", 0)
-    return Identities(_free("/etc/subuid") if uids is None else uids, _free("/etc/subgid") if gids is None else gids)
+    return Identities(
+        free_block(ranges("/etc/subuid")) if uids is None else uids,
+        free_block(ranges("/etc/subgid")) if gids is None else gids,
+    )
 
 
-def _ranges(path: str) -> list[tuple[str, int, int]]:
+def ranges(path: str) -> list[tuple[str, int, int]]:
     """The lines of a subuid or subgid file; a missing file has none, a broken line counts for nothing."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -71,13 +74,13 @@ def _ranges(path: str) -> list[tuple[str, int, int]]:
 
 def _granted(path: str, uid: int) -> int | None:
     names = {str(uid), _user_name(uid)}
-    return next((first for name, first, count in _ranges(path) if name in names and count >= COUNT), None)
+    return next((first for name, first, count in ranges(path) if name in names and count >= COUNT), None)
 
 
-def _free(path: str) -> int:
+def free_block(taken: list[tuple[str, int, int]]) -> int:
     """The first block from ROOT_BASE on that overlaps nobody's range."""
     base = ROOT_BASE
-    for _, first, count in sorted(_ranges(path), key=lambda entry: entry[1]):
+    for _, first, count in sorted(taken, key=lambda entry: entry[1]):
         if first < base + COUNT and base < first + count:
             base = first + count
     return base

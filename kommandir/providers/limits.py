@@ -53,11 +53,12 @@ def places(name: str, mount: str = MOUNT) -> dict[str, str]:
             if controller in _FILES and os.access(above, os.W_OK) and not _read_only(above):
                 found[controller] = f"{above}/{_PREFIX}{name}"
         if not controllers and os.path.exists(f"{mount}/cgroup.controllers"):
-            found.update(_unified(name, mount, path))
+            found.update(unified(name, mount, path))
     return found
 
 
-def _unified(name: str, mount: str, path: str) -> dict[str, str]:
+def unified(name: str, mount: str, path: str) -> dict[str, str]:
+    """The places in a hierarchy of version 2, for a caller in the group ``path``."""
     for above in (f"{mount}{os.path.dirname(path)}".rstrip("/"), mount):
         if not os.access(f"{above}/cgroup.procs", os.W_OK):
             continue
