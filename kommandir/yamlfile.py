@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -60,13 +61,27 @@ def load(path: Path) -> Document:
 
     Raises UsageError, which names file and line, when it can't be read, is no YAML, or has a key twice.
     """
+    return parse(_text(path), str(path))
+
+
+def nodes(path: Path) -> list[yaml.Node]:
+    """The documents of a file before they are turned into values, so that any tag will do.
+
+    Raises UsageError as ``load`` does, but takes several documents and keys that stand there twice.
+    """
+    text, source = _text(path), str(path)
+    with _told(source):
+        _demand_shallow(text, source)
+        return list(yaml.compose_all(text, Loader=_Loader))
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text", hint="save the file as UTF-8") from error
     except OSError as error:
         raise UsageError(f"{path}: can't be read: {error.strerror}") from error
-    return parse(text, str(path))
 
 
 def parse(text: str, source: str) -> Document:
@@ -79,13 +94,20 @@ def parse(text: str, source: str) -> Document:
 
 def parse_all(text: str, source: str) -> list[Document]:
     """``parse`` for a text of any number of documents, in their order; lines count from the start of the text."""
-    try:
+    with _told(source):
         _demand_shallow(text, source)
         loader = _Loader(text)
         try:
             return list(_documents(loader, source))
         finally:
             loader.dispose()
+
+
+@contextlib.contextmanager
+def _told(source: str) -> Iterator[None]:
+    """What the library raises, as a mistake of the user."""
+    try:
+        yield
     except yaml.YAMLError as error:
         raise UsageError(_broken(error, source), hint="mend the YAML; `exekutir validate` checks all files") from error
     except (RecursionError, UnicodeEncodeError) as error:

@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 
 from exekutir.variables.overlay import Overlay
+from exekutir.variables.variable_files import ENCRYPTED, as_mistake
+from kommandir import yamlfile
+from kommandir.errors import UsageError
 from kommandir.mistakes import Mistake
 from kommandir.yamlfile import did_you_mean
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: Playbooks that the defaults run; a job's own of these names replace them.
 DEFAULTS = ("setup.yml", "run.yml", "cleanup.yml", "peon_creation.yml", "peon_setup.yml")
@@ -34,39 +35,32 @@ IMPORTS = ("import_playbook", "ansible.builtin.import_playbook", "ansible.legacy
 _LISTS = ("tasks", "pre_tasks", "post_tasks", "handlers", "roles", "vars_files")
 
 
-def composed(path: Path) -> tuple[yaml.Node | None, list[Mistake]]:
-    """The first YAML document of a file, not yet turned into values (so that any tag will do), or what is wrong."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        return yaml.compose(text, Loader=_Loader), []
-    except UnicodeDecodeError:
-        return None, [Mistake(str(path), "is not UTF-8 text", "save the file as UTF-8")]
-    except OSError as error:
-        return None, [Mistake(str(path), f"can't be read: {error.strerror}")]
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        return None, [Mistake(place, f"not valid YAML: {error.problem or error.context or 'broken'}")]
-    except yaml.YAMLError as error:
-        return None, [Mistake(str(path), f"not valid YAML: {error}")]
-
-
 def yaml_mistakes(path: Path) -> list[Mistake]:
     """What keeps a file from being YAML."""
-    return composed(path)[1]
+    try:
+        yamlfile.nodes(path)
+    except UsageError as error:
+        return [as_mistake(error, path)]
+    return []
 
 
 def mistakes(path: Path, overlay: Overlay) -> Iterator[Mistake]:
     """Everything that is wrong with a playbook: its YAML, its plays, and playbooks it brings in that are not there."""
-    node, broken = composed(path)
-    yield from broken
-    if broken or (isinstance(node, yaml.ScalarNode) and node.value.startswith("$ANSIBLE_VAULT;")):
+    try:
+        nodes = yamlfile.nodes(path)
+    except UsageError as error:
+        yield as_mistake(error, path)
+        return
+    node = nodes[0] if nodes else None
+    if isinstance(node, yaml.ScalarNode) and node.value.startswith(ENCRYPTED):
         return
     if not isinstance(node, yaml.SequenceNode):
         found = "nothing" if node is None else "a mapping" if isinstance(node, yaml.MappingNode) else "a text"
         place = f"{path}:{1 if node is None else node.start_mark.line + 1}"
         yield Mistake(place, f"a playbook must be a list of plays, but holds {found}", "start it with `- hosts: ...`")
         return
+    if len(nodes) > 1:
+        yield Mistake(_place(path, nodes[1]), "a second document starts here", "keep one document in a file")
     for play in node.value:
         yield from _play(path, play, overlay)
 

@@ -13,7 +13,7 @@ from kommandir.yamlfile import Document
 
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
 #: What a file starts with that is encrypted as a whole.
-_ENCRYPTED = "$ANSIBLE_VAULT;"
+ENCRYPTED = "$ANSIBLE_VAULT;"
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Reader:
     def _mapping(self, path: Path) -> Document:
         try:
             document = yamlfile.load(path)
-            if isinstance(document.value, str) and document.value.startswith(_ENCRYPTED):
+            if isinstance(document.value, str) and document.value.startswith(ENCRYPTED):
                 self.encrypted.add(str(path))
                 return Document({}, str(path))
             return yamlfile.checked_mapping(document)

@@ -67,6 +67,8 @@ def test_the_bundled_jobs_have_no_mistakes(name: str) -> None:
         ("inventory/host_vars/one.yml", "peon_groups: [peons]\n", "inventory/peons:2: peon `one` has no provider"),
         ("setup.yml", "---\n- hosts: a\n   tasks: []\n", "setup.yml:3:9: not valid YAML"),
         ("setup.yml", "hosts: all\n", "setup.yml:1: a playbook must be a list of plays, but holds a mapping"),
+        ("setup.yml", "- hosts: a\n---\n- hosts: b\n", "setup.yml:3: a second document starts here"),
+        ("setup.yml", "- hosts: " + "[" * 100_000, "setup.yml:1: too deep to be meant"),
         ("setup.yml", "", "setup.yml:1: a playbook must be a list of plays, but holds nothing"),
         ("setup.yml", "- all\n", "setup.yml:1: a play must be a mapping"),
         ("setup.yml", "- host: all\n", "setup.yml:1: play without `hosts` (there is `host`)"),
@@ -111,6 +113,7 @@ def test_each_mistake_is_told_with_file_and_line(job: Path, write: Write, way: s
         ("run.yml", "- import_playbook: '{{ which }}.yml'\n- import_playbook: some.collection.playbook\n"),
         ("job.xn", "- variable: {name: WHICH, value: x}\n- playbook: {filepath: '${WHICH}.yml'}\n"),
         ("job.xn", "- playbook: {contexts: [setup], filepath: '${WORKSPACE}/${ADEPT_CONTEXT}.yml'}\n"),
+        ("other.yml", "a: 1\n---\nb: 2\n"),
         ("providers/README.md", "not a provider\n"),
     ],
 )
@@ -189,7 +192,7 @@ def test_what_can_not_be_read_is_a_mistake(job: Path) -> None:
     (job / "setup.yml").write_bytes(b"- \xff\n")
     told = "\n".join(found(job))
     assert "kommandir_vars.yml: not UTF-8 text" in told
-    assert "setup.yml: is not UTF-8 text" in told
+    assert "setup.yml: not UTF-8 text" in told
     assert "run.yml: leads nowhere: there is no nowhere" in told
 
 
