@@ -36,7 +36,7 @@ LINES = [
         "    contexts: [a, {b: c}]",
         "- a: [*b]",
     ),
-    *("[peons]", "one", "one peon_groups=5", "peons: {hosts: {one: {peon_groups: {a: 1}}}}", "[one:children]", "[a"),
+    *("[peons]", "one", "one peon_groups=5", "peons: {hosts: {one: {peon_groups: {a: 1}}}}", "[one:children]"),
     *("~: 1", "1: 2", "true: x", "2026-01-01: x", "...", "---", "é: ü", "$ANSIBLE_VAULT;1.1", "<recipe/>"),
     *("cloud_provisioning_command: {command: [1]}", "git_cache_args: {a: 1}", "recipe: {steps: 5}", "workspace: x"),
 ]
