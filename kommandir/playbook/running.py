@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +33,7 @@ _RUNNERS_OWN = (
     "RUNNER_ONLY_FAILED_EVENTS",
 )
 _CALLBACKS = Path(__file__).parent / "callbacks"
+_LAUNCHER = Path(__file__).parent / "launcher.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +168,4 @@ def executable(environment: Mapping[str, str]) -> list[str]:
     if environment.get(EXECUTABLE_VARIABLE):
         return shlex.split(environment[EXECUTABLE_VARIABLE])
     script = Path(sys.executable).parent / "ansible-playbook"
-    if os.access(script, os.X_OK):
-        return [str(script)]
-    return [sys.executable, "-P", "-m", "ansible.cli.playbook"]
+    return [sys.executable, "-P", str(_LAUNCHER), str(script)]

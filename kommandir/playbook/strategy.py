@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
-import importlib.metadata
-import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +40,8 @@ def _has_peons(workspace: Path) -> bool:
 def _names_strategy(config: str | None) -> bool:
     if config is None:
         return False
+    import configparser
+
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read(config, encoding="utf-8")
@@ -53,12 +52,15 @@ def _names_strategy(config: str | None) -> bool:
 
 def _plugins() -> Path | None:
     """Where mitogen's strategies lie, or None where it is missing or too old."""
-    found = importlib.util.find_spec("ansible_mitogen")
+    from importlib import metadata
+    from importlib.util import find_spec
+
+    found = find_spec("ansible_mitogen")
     if found is None or not found.submodule_search_locations:
         return None
     try:
-        version = importlib.metadata.version("mitogen")
-    except importlib.metadata.PackageNotFoundError:
+        version = metadata.version("mitogen")
+    except metadata.PackageNotFoundError:
         return None
     if tuple(map(int, re.findall(r"\d+", version)[:3])) < OLDEST:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from kommandir.errors import ExekutirError, ExitCode
 from kommandir.failure import Failure
 from kommandir.mistakes import demand_none
-from kommandir.xn import preview, recipe
+from kommandir.xn import recipe
 from kommandir.xn.reading import Item, read
 from kommandir.xn.request import GOOD, StepResult, XnRequest, XnResult, outcome_of
 from kommandir.xn.surroundings import Surroundings
@@ -26,6 +26,8 @@ def run(request: XnRequest) -> XnResult:
     items = [item for item in reading.items if item.is_for(request.context)]
     surroundings = Surroundings(request)
     if request.check:
+        from kommandir.xn import preview
+
         preview.tell(items, surroundings)
     elif items:
         return _Run(surroundings, items).result()
