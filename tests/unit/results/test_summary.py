@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
@@ -66,3 +67,15 @@ def test_any_events_make_json_that_every_reader_takes(stream: list[dict[str, Any
     text = summary.document(history.collect(stream, 1), written="2026-01-01T00:00:00Z")
     json.loads(text, parse_constant=refused)
     text.encode("ascii")
+
+
+def keys_of(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        inner = {key for name, item in value.items() if name != "tasks" for key in keys_of(item)}
+        return {key for key in value if isinstance(key, str)} | inner
+    return {key for item in value for key in keys_of(item)} if isinstance(value, list) else set()
+
+
+def test_every_key_is_documented(broken: Told, checkout: Path) -> None:
+    page = (checkout / "docs" / "reference" / "results.md").read_text()
+    assert sorted(key for key in keys_of(written(broken, 1)) if f"`{key}`" not in page) == []
