@@ -42,6 +42,13 @@ class JobContent:
         return self.reader.mapping(path) if path and path.exists() else Document({}, str(path or KOMMANDIR_VARS))
 
     @cached_property
+    def laid_vars(self) -> Document | None:
+        """The merged copy of it that the last ``setup`` left in the workspace; None where the job is not set up."""
+        path = self.overlay.folders[-1] / KOMMANDIR_VARS
+        is_copy = self.folder is not None and self.overlay.folders[-1] != self.folder
+        return self.reader.mapping(path) if is_copy and path.is_file() else None
+
+    @cached_property
     def groups(self) -> frozenset[str]:
         """The names of all groups: those of the inventory's files, and those that only have variables."""
         return frozenset({*self.inventory.groups, *self.entities(_GROUP)})

@@ -86,14 +86,27 @@ class Variables:
     def _of_job(self, name: str, host: str | None) -> Iterator[Source]:
         if self.content is None:
             return
-        for source in _from_document(self.content.kommandir_vars, name, KOMMANDIR_VARS):
-            reason = "it means something on the exekutir alone" if of_exekutir_alone(name) else ""
-            yield replace(source, passed_over=reason)
+        if of_exekutir_alone(name):
+            for source in _from_document(self.content.kommandir_vars, name, KOMMANDIR_VARS):
+                yield replace(source, passed_over="it means something on the exekutir alone")
+        else:
+            yield from self._of_kommandir_vars(name, self.content)
         if host is None:
             yield from self._everywhere(name, self.content)
         else:
             yield from self._on_host(name, host, self.content)
         yield from _of_roles(name, self.content)
+
+    def _of_kommandir_vars(self, name: str, content: JobContent) -> Iterator[Source]:
+        """The job's own file or, where that has changed since, the copy that the last ``setup`` made of it."""
+        laid, own = content.laid_vars, content.kommandir_vars.value
+        forced = self.exekutir_vars.value.get(name) if passes(name) else None
+        copy = laid.value if laid else own
+        if laid and name in copy and copy[name] not in ([own[name]] if name in own else []) and copy[name] != forced:
+            yield from _from_document(laid, name, KOMMANDIR_VARS)
+        for source in _from_document(content.kommandir_vars, name, KOMMANDIR_VARS):
+            stale = name not in copy or copy[name] not in (own[name], forced)
+            yield replace(source, passed_over="the last setup was before it" if stale else "")
 
     def _on_host(self, name: str, host: str, content: JobContent) -> Iterator[Source]:
         yield from _host_sources(name, host, content)

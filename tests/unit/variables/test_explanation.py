@@ -181,6 +181,19 @@ def test_a_play_of_the_job_sees_what_is_explained(job: Path, tmp_path: Path, wri
             assert explain(name, None, host, extra, workspace=workspace).value == value, (host, name)
 
 
+def test_what_was_changed_after_setup_does_not_count_until_the_next(job: Path, tmp_path: Path, write: Write) -> None:
+    workspace = write(tmp_path / "workspace", {"exekutir_vars.yml": f"job_path: {job}\npeon_preservation: 7\n"})
+    target = laid(job, workspace, {}, write)
+    (job / "kommandir_vars.yml").write_text("mine: changed\nfresh: 1\npeon_preservation: 9\n")
+    explained = explain("mine", None, "one", workspace=workspace)
+    assert explained.value == "kommandir_vars"
+    assert explained.sources[0].place.startswith(f"{target}/kommandir_vars.yml:")
+    assert explained.sources[-1].passed_over == "the last setup was before it"
+    assert explain("fresh", None, "one", workspace=workspace).value is None
+    explained = explain("peon_preservation", None, "one", workspace=workspace)
+    assert (explained.value, explained.sources[0].level) == (7, "exekutir_vars.yml")
+
+
 def test_templates_are_evaluated_on_request(job: Path, tmp_path: Path, write: Write) -> None:
     with (job / "kommandir_vars.yml").open("a") as file:
         file.write("greeting: 'hello {{ inventory_hostname }} of {{ peon_memory }}'\nbroken: '{{ nowhere.at.all }}'\n")
