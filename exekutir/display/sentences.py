@@ -81,6 +81,8 @@ class Speaker:
         if event.get("outcome") == "failed" and self.verbosity >= 1:
             detail = one_line(event.get("detail"))
             yield Sentence(f"{_word(event, 'phase')} FAILED after {_seconds(event)}{detail and f': {detail}'}", "bad")
+        elif event.get("detail"):
+            yield Sentence(one_line(event.get("detail")), "good")
         elif self.verbosity >= 2:
             yield Sentence(f"{_word(event, 'phase')} good after {_seconds(event)}", "faint")
 
