@@ -27,6 +27,7 @@ from exekutir.results.record import (
     Step,
     Task,
 )
+from exekutir.results.wording import meaning
 from kommandir.errors import ExitCode
 
 Event = dict[str, Any]
@@ -317,7 +318,7 @@ def _has_failures(context: Context, key: str) -> bool:
 def _step_failure(context: Context, step: Step) -> Failure:
     ended = "it failed" if step.exit_code is None else f"exit code {step.exit_code}"
     if step.outcome == "interrupted":
-        ended = f"interrupted: {context.reason}" if context.reason else "interrupted"
+        ended = f"interrupted: {context.reason or meaning(context.exit_code)}"
     tested = step.kind == "command" and step.outcome == "failed"
     return Failure(
         context=context.name,
