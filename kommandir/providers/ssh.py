@@ -131,7 +131,7 @@ def variables(directory: str, name: str) -> dict[str, object]:
     arguments = [
         *("-o", f"ProxyCommand={proxy}", "-o", "ProxyUseFdpass=yes", "-o", f"HostKeyAlias={name}"),
         *("-o", f"UserKnownHostsFile={_quoted(f'{directory}/{KNOWN_HOSTS}')}", "-o", "GlobalKnownHostsFile=/dev/null"),
-        *("-o", "StrictHostKeyChecking=yes"),
+        *("-o", "StrictHostKeyChecking=yes", "-o", "KexAlgorithms=^curve25519-sha256"),
     ]
     return {
         "ansible_connection": "ssh",
