@@ -167,8 +167,8 @@ _EXEKUTIR = (
     Variable(
         name="extra_kommandir_setup",
         type=Record({**COMMAND.keys, "delegate": TEXT}, required=("command",), name="command"),
-        meaning="The same, each time that the kommandir's workspace is brought up to date.",
-        host="exekutir",
+        meaning="A shell command that is run each time that the kommandir's workspace is brought up to date.",
+        host="kommandir",
         passes=False,
         adept=True,
     ),

@@ -120,7 +120,7 @@ class JobContent:
 
 def of_job(job: Path) -> JobContent:
     """A job that is not set up: its folder over the defaults that ship."""
-    return JobContent(job, Overlay((content.root(), content.playbooks(), job)))
+    return JobContent(job, Overlay((content.root(), content.playbooks(), job), defaults=content.playbooks()))
 
 
 def of_workspace(kommandir_workspace: Path, job: Path | None) -> JobContent:

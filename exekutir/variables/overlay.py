@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 
 #: Never part of a job's content.
 _NOT_CONTENT = frozenset({".git", "__pycache__", "results", "cache", "ssh", "private"})
+#: How ``setup`` names the copy of a default that a job may hide.
+_DEFAULT = "default_"
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class Overlay:
     """A read-only view of several folders as one; a file of a later one hides an earlier one's."""
 
     folders: tuple[Path, ...]
+    #: A folder whose files are there a second time as ``default_NAME``, hidden or not.
+    defaults: Path | None = None
     _below: dict[str, dict[str, Path]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -35,7 +39,11 @@ class Overlay:
 
     def file(self, way: str) -> Path | None:
         """The file at a way from the top that holds, or None."""
-        return next((path for folder in reversed(self.folders) if (path := folder / way).is_file()), None)
+        found = next((path for folder in reversed(self.folders) if (path := folder / way).is_file()), None)
+        if found is None and self.defaults is not None and way.startswith(_DEFAULT) and "/" not in way:
+            kept = self.defaults / way.removeprefix(_DEFAULT)
+            return kept if kept.is_file() else None
+        return found
 
 
 def _entries(folder: Path) -> list[tuple[str, str]]:

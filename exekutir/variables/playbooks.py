@@ -32,6 +32,8 @@ PLAY = frozenset(
 )
 #: Keys that bring in another playbook.
 IMPORTS = ("import_playbook", "ansible.builtin.import_playbook", "ansible.legacy.import_playbook")
+#: Folders of a workspace that are filled when the job runs.
+MADE_LATER = ("cache/", "results/")
 _LISTS = ("tasks", "pre_tasks", "post_tasks", "handlers", "roles", "vars_files")
 
 
@@ -91,7 +93,7 @@ def _imported(path: Path, node: yaml.Node, overlay: Overlay) -> Iterator[Mistake
     name = node.value if isinstance(node, yaml.ScalarNode) else ""
     base = next((folder for folder in reversed(overlay.folders) if path.is_relative_to(folder)), path.parent)
     way = os.path.normpath(path.parent.relative_to(base) / name)
-    if "{{" in name or way.startswith(("..", "/")) or PurePosixPath(way).suffix not in (".yml", ".yaml"):
+    if "{{" in name or way.startswith(("..", "/", *MADE_LATER)) or PurePosixPath(way).suffix not in (".yml", ".yaml"):
         return
     if overlay.file(way) is None:
         yield Mistake(_place(path, node), f"there is no playbook {name} to import")

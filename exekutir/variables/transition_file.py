@@ -9,10 +9,11 @@ from typing import Any
 
 from exekutir.variables import playbooks
 from exekutir.variables.job_content import JobContent
+from exekutir.variables.kinds import is_empty
 from kommandir import yamlfile
 from kommandir.errors import UsageError
 from kommandir.mistakes import Mistake
-from kommandir.yamlfile import Document, Way
+from kommandir.yamlfile import Document, Way, did_you_mean
 
 NAME = "job.xn"
 CONTEXTS = ("setup", "run", "cleanup")
@@ -59,13 +60,23 @@ def _named(
 ) -> Iterator[Mistake]:
     for context in contexts:
         name = _replaced(written, context)
-        if name is None or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        if name is None or PurePosixPath(name).is_absolute() or name.startswith(("../", *playbooks.MADE_LATER)):
             continue
         path = content.overlay.file(name)
         if path is None:
-            yield Mistake(document.place(*way), f"there is no playbook {name}", f"add it to the job {content.folder}")
+            near = did_you_mean(name, [*content.overlay.top, *playbooks.DEFAULTS])
+            if near or not _may_be_made(content, document, way):
+                hint = f"add it to the job {content.folder}"
+                yield Mistake(document.place(*way), f"there is no playbook {name}{near}", hint)
         elif name not in playbooks.DEFAULTS and content.folder and path.is_relative_to(content.folder):
             yield from playbooks.mistakes(path, content.overlay)
+
+
+def _may_be_made(content: JobContent, document: Document, way: Way) -> bool:
+    """Whether a command of the job runs before the item at ``way``: it may make any file."""
+    line = document.line(*way)
+    before = any(other and other[-1] == "command" and number < line for other, number in document.lines.items())
+    return before or not is_empty(content.kommandir_vars.value.get("extra_kommandir_setup"))
 
 
 def _replaced(written: str, context: str) -> str | None:

@@ -57,10 +57,10 @@ def test_ansible_takes_its_playbooks_in_a_workspace(job: Path, tmp_path: Path) -
     for name in ("kommandir_vars.yml", "setup.yml", "run.yml", "cleanup.yml"):
         (laid / name).unlink(missing_ok=True)
         (laid / name).write_text((job / name).read_text())
-    for name in ("setup.yml", "run.yml", "cleanup.yml"):
-        command = [sys.executable, "-m", "ansible", "playbook", "--syntax-check", "-i", str(job / "inventory"), name]
-        ran = subprocess.run(command, cwd=laid, env=dict(os.environ), capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+    names = ("setup.yml", "run.yml", "cleanup.yml")
+    command = [sys.executable, "-m", "ansible", "playbook", "--syntax-check", "-i", str(job / "inventory"), *names]
+    ran = subprocess.run(command, cwd=laid, env=dict(os.environ), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_its_variables_are_used(job: Path) -> None:
