@@ -78,11 +78,13 @@ class Speaker:
             yield Sentence(f"{_word(event, 'phase')} ...", "faint")
 
     def _phase_finished(self, event: Event) -> Iterator[Sentence]:
-        if event.get("outcome") == "failed" and self.verbosity >= 1:
-            detail = one_line(event.get("detail"))
-            yield Sentence(f"{_word(event, 'phase')} FAILED after {_seconds(event)}{detail and f': {detail}'}", "bad")
-        elif event.get("detail"):
-            yield Sentence(one_line(event.get("detail")), "good")
+        detail = one_line(event.get("detail"))
+        if event.get("outcome") == "failed":
+            if self.verbosity >= 1:
+                after = _seconds(event)
+                yield Sentence(f"{_word(event, 'phase')} FAILED after {after}{detail and f': {detail}'}", "bad")
+        elif detail:
+            yield Sentence(detail, "good")
         elif self.verbosity >= 2:
             yield Sentence(f"{_word(event, 'phase')} good after {_seconds(event)}", "faint")
 

@@ -164,3 +164,18 @@ def test_any_events_are_json_lines_that_every_reader_takes(events: list[dict[str
     assert len(lines) == len(events) + 1
     for line in lines[:-1]:
         json.loads(line, parse_constant=refused)
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "outcome", "said"),
+    [
+        (0, "ok", ["run: nothing is left"]),
+        (0, "failed", []),
+        (1, "failed", ["run: proof FAILED after 0.5 s: nothing is left"]),
+    ],
+)
+def test_what_a_phase_has_to_say(log: TextIO, told: Told, verbosity: int, outcome: str, said: list[str]) -> None:
+    def job(told: Told) -> None:
+        told.emit("run", "phase_finished", phase="proof", seconds=0.5, outcome=outcome, detail="nothing is left")
+
+    assert without_times(shown(log, told, job, verbosity=verbosity)) == said
