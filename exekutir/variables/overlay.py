@@ -9,7 +9,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 #: Never part of a job's content.
-_NOT_CONTENT = frozenset({".git", "__pycache__", "results", "cache", "ssh", "private"})
+_NOT_CONTENT = frozenset(
+    {".git", "__pycache__", "results", "cache", "ssh", "private", "kommandir_workspace", "exekutir_vars.yml"}
+)
+#: What a workspace has that lies in the folder of its job.
+_WORKSPACE_MARK = ".exekutir-workspace"
 #: How ``setup`` names the copy of a default that a job may hide.
 _DEFAULT = "default_"
 
@@ -49,9 +53,10 @@ class Overlay:
 def _entries(folder: Path) -> list[tuple[str, str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry.name, entry.path) for entry in entries if entry.name not in _NOT_CONTENT)
+            named = [(entry.name, entry.path) for entry in entries if entry.name not in _NOT_CONTENT]
     except OSError:
         return []
+    return sorted((name, path) for name, path in named if not os.path.lexists(f"{path}/{_WORKSPACE_MARK}"))
 
 
 def _walk(folder: Path) -> dict[str, Path]:

@@ -170,6 +170,14 @@ def test_unknown_names_in_the_exekutirs_file_are_mistakes_unless_the_job_uses_th
     assert "exekutir_vars.yml:2" in found(job, workspace)[0]
 
 
+def test_a_workspace_in_the_jobs_folder_is_no_part_of_the_job(job: Path, write: Write) -> None:
+    files = {".exekutir-workspace": "1\n", "exekutir_vars.yml": "nobody_reads_me: 1\n", "broken.yml": "a: [\n"}
+    write(job / "ws", files)
+    write(job, {"exekutir_vars.yml": "nobody_reads_me: 1\n", "kommandir_workspace/run.yml": "a: b\n"})
+    assert ["nobody_reads_me" in mistake for mistake in found(job, job / "ws")] == [True]
+    assert ["nobody_reads_me" in mistake for mistake in found(job, job)] == [True]
+
+
 def test_the_command_line_is_checked_too(job: Path) -> None:
     extra = {"cleanup": "maybe", "clenaup": False, "uuid": "A", "own": 1, "workspace": "/x"}
     told = found(job, extra=extra)
