@@ -103,9 +103,11 @@ class StartPlan(Element, type="start-plan"):
     __slots__ = ()
 
     def __init__(self, recipe: str = "", elements: tuple[Element, ...] = (), **attributes: Any) -> None:
+        # In XML they are its children.
+        children = attributes.pop("children", ())
         super().__init__("start-plan", **attributes)
         self.recipe = recipe
-        self.elements = tuple(elements)
+        self.elements = (*elements, *children)
 
 
 NAMES["Element"] = Element

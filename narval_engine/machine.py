@@ -285,7 +285,7 @@ class Machine:
             error = ErrorElement(f"start-plan names the unknown recipe {name!r}", "unknown recipe", recipe=name)
             self.add_elements([error])
             return
-        given = element.elements if isinstance(element, StartPlan) else getattr(element, "children", ())
+        given: Sequence[Element] = element.elements if isinstance(element, StartPlan) else ()
         self.start_plan(program, tuple(given), starter=element)
 
     def _evaluate_next(self) -> None:

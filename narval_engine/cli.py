@@ -1,0 +1,201 @@
+"""The command ``narval``: runs a home, resumes it after a crash, draws its recipes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+if TYPE_CHECKING:
+    from narval_engine.engine import Engine
+    from narval_engine.home import Home
+    from narval_engine.journal import SqliteJournal
+
+USAGE = 2
+_SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {message}\n  next: {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="narval", description="Runs recipes: steps and transitions over a memory of elements.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    run = commands.add_parser("run", help="run the plans of a home until nothing more can happen")
+    run.add_argument("--home", type=Path, required=True, help="directory with modules/, recipes/ and data/memory.xml")
+    run.add_argument("--recipe", metavar="GROUP.NAME", help="also start a plan of this recipe")
+    _common(run)
+    run.add_argument(
+        "--watch", action="store_true", help="go on, and take elements from standard input, XML, one a line"
+    )
+    run.add_argument("--journal", type=Path, metavar="FILE", help="write a journal, from which `narval resume` goes on")
+    run.set_defaults(run=_run)
+    resume = commands.add_parser("resume", help="go on where a journal ends")
+    resume.add_argument("--home", type=Path, required=True, help="the directory that the journal was begun with")
+    resume.add_argument("--journal", type=Path, metavar="FILE", help="the journal (default: DIR/data/journal.sqlite)")
+    _common(resume)
+    resume.set_defaults(run=_resume)
+    graph = commands.add_parser("graph", help="draw the recipes of a file, or the plans of a journal")
+    graph.add_argument("file", type=Path, metavar="FILE", help="a recipe (XML or YAML) or a journal")
+    graph.add_argument("--format", choices=("text", "svg"), default="text")
+    graph.add_argument("--recipe", metavar="GROUP.NAME", help="only this one")
+    graph.add_argument("--home", type=Path, help="the home of a journal")
+    graph.set_defaults(run=_graph)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--workers", type=int, default=32, help="how many actions run at the same time")
+    parser.add_argument("--strict", action="store_true", help="refuse to choose between elements that fit alike")
+
+
+def _refuse(mistakes: Sequence[Any]) -> int:
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    print(f"nothing was run: {len(mistakes)} mistake{'' if len(mistakes) == 1 else 's'}", file=sys.stderr)
+    return USAGE
+
+
+def _load(options: argparse.Namespace) -> Home | None:
+    """The home, if all of it is good; else its mistakes have been told."""
+    from narval_engine import home
+
+    try:
+        loaded = home.load(options.home)
+    except OSError as error:
+        _refuse([error])
+        return None
+    wanted = getattr(options, "recipe", None)
+    if wanted is not None and wanted not in {recipe.full_name for recipe in loaded.recipes}:
+        known = ", ".join(sorted(recipe.full_name for recipe in loaded.recipes)) or "none"
+        loaded.mistakes.append(home.Mistake(f"--recipe: there is no recipe {wanted!r}; known are: {known}"))
+    if loaded.errors:
+        _refuse(loaded.errors)
+        return None
+    for warning in loaded.mistakes:
+        print(f"{warning} (a warning)", file=sys.stderr)
+    return loaded
+
+
+@contextlib.contextmanager
+def _output_kept() -> Iterator[TextIO]:
+    """Gives standard output to the report alone: what modules and actions print goes to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr), os.fdopen(os.dup(kept), "w", encoding="utf-8") as report:
+            yield report
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _run(options: argparse.Namespace) -> int:
+    with _output_kept() as out:
+        loaded = _load(options)
+        if loaded is None:
+            return USAGE
+        journal = _journal(options.journal) if options.journal else None
+        with _engine(options, loaded, journal) as engine:
+            _start(engine, loaded, options.recipe)
+            return _drive(engine, options, out)
+
+
+def _journal(path: Path) -> SqliteJournal:
+    from narval_engine.journal import SqliteJournal
+
+    return SqliteJournal(path)
+
+
+def _engine(options: argparse.Namespace, loaded: Home, journal: Any) -> Engine:
+    from narval_engine.engine import Engine
+
+    engine = Engine(loaded.registry, workers=max(1, options.workers), strict=options.strict, journal=journal)
+    engine.add_recipes(loaded.recipes)
+    return engine
+
+
+def _start(engine: Engine, loaded: Home, recipe: str | None) -> None:
+    from narval_engine.elements import ErrorElement
+
+    engine.add_element(*loaded.elements)
+    for start in loaded.starts:
+        if start.recipe in engine.recipes:
+            engine.start_plan(start.recipe, start.elements)
+        else:
+            message = f"{start.place}: start-plan names the unknown recipe {start.recipe!r}"
+            engine.add_element(ErrorElement(message, "unknown recipe", recipe=start.recipe))
+    if recipe is not None:
+        engine.start_plan(recipe)
+
+
+def _drive(engine: Engine, options: argparse.Namespace, out: TextIO) -> int:
+    """Runs the engine, prints the report, returns the exit code."""
+    from narval_engine import report
+
+    caught: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        caught.append(number)
+        engine.cancel(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        if getattr(options, "watch", False):
+            from narval_engine import watching
+
+            watching.watch(engine, sys.stdin, lambda: bool(caught))
+        else:
+            engine.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    print(report.as_json(engine) if options.format == "json" else report.as_text(engine), file=out)
+    return _SIGNALS[signal.Signals(caught[0])] if caught else report.exit_code(engine)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    with _output_kept() as out:
+        loaded = _load(options)
+        if loaded is None:
+            return USAGE
+        path = options.journal or options.home / "data" / "journal.sqlite"
+        if not path.is_file():
+            return _refuse([f"{path}: there is no such journal"])
+        from narval_engine import resuming
+
+        journal = _journal(path)
+        with _engine(options, loaded, journal) as engine:
+            resuming.resume(engine, journal)
+            return _drive(engine, options, out)
+
+
+def _graph(options: argparse.Namespace) -> int:
+    from narval_engine import graph
+
+    return graph.command(options, sys.stdout, _refuse)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""A home (manual II.2.2): a directory with modules, recipes and the elements that memory begins with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from narval_engine import modules, xmlelements, xmlrecipes
+from narval_engine.actions import Registry
+from narval_engine.elements import Element
+from narval_engine.places import Mistake, Place
+from narval_engine.recipes import Given, Recipe
+from narval_engine.validity import argument_mistakes, mistakes_of
+from narval_engine.xmltree import Node, parsed
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start-plan of ``memory.xml``."""
+
+    recipe: str
+    elements: tuple[Given, ...]
+    place: Place
+
+
+@dataclass
+class Home:
+    """What a home holds, and everything that is wrong with it."""
+
+    registry: Registry = field(default_factory=Registry)
+    recipes: list[Recipe] = field(default_factory=list)
+    elements: list[Element] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Mistake]:
+        """The mistakes without the warnings, each once, by place."""
+        found = {str(mistake): mistake for mistake in self.mistakes if not mistake.warning}
+        return sorted(found.values(), key=lambda each: (each.place.file, each.place.line) if each.place else ("", 0))
+
+
+def load(directory: Path) -> Home:
+    """Reads a home and checks all of it. Raises NotADirectoryError; all other mistakes are in the home returned."""
+    if not directory.is_dir():
+        raise NotADirectoryError(f"{directory} is no directory")
+    home = Home()
+    for path in sorted((directory / "modules").glob("*.py")):
+        modules.load(path, home.registry, home.mistakes)
+    for pattern in ("*.xsl", "*.xslt"):
+        for path in sorted((directory / "modules").glob(pattern)):
+            from narval_engine import transforms
+
+            transforms.load(path, home.registry, home.mistakes)
+    for path in _recipe_files(directory):
+        home.recipes += recipes_in(path, home.mistakes)
+    _check(home)
+    memory = directory / "data" / "memory.xml"
+    if memory.exists():
+        _read_memory(memory, home)
+    return home
+
+
+def _recipe_files(directory: Path) -> Iterator[Path]:
+    shared = os.environ.get("NARVAL_SHARE")
+    for folder in (directory / "recipes", *([Path(shared) / "recipes"] if shared else ())):
+        if folder.is_dir():
+            yield from (path for path in sorted(folder.iterdir()) if path.suffix in {".xml", ".yml", ".yaml"})
+
+
+def recipes_in(path: Path, mistakes: list[Mistake]) -> list[Recipe]:
+    """The recipes of one file, XML or YAML by its name."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        mistakes.append(Mistake(f"cannot be read: {error.strerror}", Place(str(path), 1)))
+        return []
+    if path.suffix == ".xml":
+        return xmlrecipes.recipes_of(data, str(path), mistakes)
+    from narval_engine import yamlrecipes
+
+    return yamlrecipes.recipes_of(data, str(path), mistakes)
+
+
+def _check(home: Home) -> None:
+    known: dict[str, Recipe] = {}
+    for recipe in home.recipes:
+        other = known.setdefault(recipe.full_name, recipe)
+        if other is not recipe:
+            home.mistakes.append(
+                Mistake(f"recipe {recipe.full_name!r} is there twice; the other is at {other.place}", recipe.place)
+            )
+    for recipe in home.recipes:
+        home.mistakes += mistakes_of(recipe, home.registry.get, known)
+
+
+def _read_memory(path: Path, home: Home) -> None:
+    try:
+        root = parsed(path.read_bytes(), str(path), home.mistakes)
+    except OSError as error:
+        home.mistakes.append(Mistake(f"cannot be read: {error.strerror}", Place(str(path), 1)))
+        return
+    if root is None:
+        return
+    if root.tag != "memory":
+        home.mistakes.append(Mistake(f"<{root.tag}> is no memory; <memory> is wanted", root.place))
+        return
+    for name in root.attributes:
+        home.mistakes.append(Mistake(f"unknown attribute {name!r} of <memory>; it has none", root.place))
+    if root.text.strip():
+        home.mistakes.append(Mistake(f"unexpected text {root.text.strip()[:40]!r} in <memory>", root.place))
+    for node in root.children:
+        if node.tag == "start-plan":
+            home.starts.append(start_of(node, home.mistakes))
+        elif node.tag in {"plan", "recipe", "cookbook"}:
+            _read_kept(node, path, home)
+        else:
+            element = xmlelements.element_of(node, home.mistakes)
+            if element is not None:
+                home.elements.append(element)
+    _check_numbers(home, root)
+
+
+def start_of(node: Node, mistakes: list[Mistake]) -> Start:
+    """The start of a plan that a ``<start-plan>`` asks for."""
+    recipe, nodes = xmlelements.start_plan_of(node, mistakes)
+    given = [each for child in nodes if (each := xmlrecipes.given_of(child, mistakes)) is not None]
+    for each in given:
+        mistakes += argument_mistakes(each)
+    return Start(recipe, tuple(given), node.place)
+
+
+def _read_kept(node: Node, path: Path, home: Home) -> None:
+    """Recipes and plans of a memory that was saved."""
+    from narval_engine import savedmemory
+
+    savedmemory.read_kept(node, path, home)
+
+
+def _check_numbers(home: Home, root: Node) -> None:
+    seen: set[int] = set()
+    for element in home.elements:
+        if element.eid in seen and element.eid is not None:
+            home.mistakes.append(Mistake(f"two elements have the eid {element.eid}", root.place))
+        elif element.eid is not None:
+            seen.add(element.eid)

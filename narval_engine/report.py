@@ -1,0 +1,97 @@
+"""What ``narval run`` prints when it is done: plans with their steps and errors, and memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from narval_engine.elements import Element
+from narval_engine.engine import Engine
+from narval_engine.plans import DONE, FAILED, Plan
+
+_ALL_DONE, _ONE_FAILED, _ONE_WAITS = 0, 1, 3
+
+
+def exit_code(engine: Engine) -> int:
+    """0: all plans are done; 1: one has failed; 3: none has failed and one still waits."""
+    states = {plan.state for plan in engine.plans}
+    if FAILED in states:
+        return _ONE_FAILED
+    return _ALL_DONE if states <= {DONE} else _ONE_WAITS
+
+
+def as_json(engine: Engine) -> str:
+    """The report for programs."""
+    return json.dumps(report(engine), ensure_ascii=False, indent=2)
+
+
+def report(engine: Engine) -> dict[str, Any]:
+    """Plans in the order in which they were made, and the elements of memory, oldest first."""
+    return {
+        "plans": [_plan(plan) for plan in sorted(engine.plans, key=lambda plan: plan.eid or 0)],
+        "memory": [
+            {"eid": element.eid, "type": element.type, "attributes": _plain(element.attributes())}
+            for element in sorted(engine.memory, key=lambda element: element.eid or 0)
+            if not element.private
+        ],
+    }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "eid": plan.eid,
+        "recipe": plan.name,
+        "state": plan.state,
+        "parent_plan": plan.parent_plan,
+        "steps": dict(zip((step.id for step in plan.program.steps), plan.step_states, strict=True)),
+        "errors": [
+            {"type": error.type, "message": str(getattr(error, "message", "")), "step": step}
+            for error, step in plan.failures
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """The value in terms of JSON; what JSON has no terms for is shown as text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else repr(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, Element):
+        return {"eid": value.eid, "type": value.type, "attributes": _plain(value.attributes())}
+    return str(value)
+
+
+def as_text(engine: Engine) -> str:
+    """The report for people."""
+    return "\n".join(_lines(engine))
+
+
+def _lines(engine: Engine) -> Iterator[str]:
+    for plan in sorted(engine.plans, key=lambda plan: plan.eid or 0):
+        inside = f", in plan {plan.parent_plan}" if plan.parent_plan is not None else ""
+        waits = ", waits" if plan.waiting else ""
+        yield f"plan {plan.eid} {plan.name}: {plan.state}{waits}{inside}"
+        for step, state in zip(plan.program.steps, plan.step_states, strict=True):
+            yield f"    {state:<10} {step.id} ({step.source.target})"
+        for error, where in plan.failures:
+            at = f" in {where}" if where else ""
+            yield f"    error{at}: {error.type}: {getattr(error, 'message', '')}"
+    kept = [element for element in engine.memory if not element.private]
+    yield f"memory: {len(kept)} element{'' if len(kept) == 1 else 's'}"
+    for element in kept:
+        marks = " (outdated)" if element.outdated else ""
+        yield f"    {element.eid} {element.type} {_short(element)}{marks}".rstrip()
+
+
+def _short(element: Element) -> str:
+    shown = []
+    for name, value in element.attributes().items():
+        text = " ".join(str(value).split())
+        shown.append(f"{name}={text if len(text) <= 60 else text[:57] + '...'}")
+    return " ".join(shown)

@@ -1,0 +1,117 @@
+"""Elements in XML: read with their attributes as text, and written so that reading brings back every type and mark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from narval_engine import encoding
+from narval_engine.elements import CLASSES, NAMES, Element, ErrorElement, StartPlan, element_from
+from narval_engine.places import Mistake
+from narval_engine.xmltree import OWN, Node
+
+_NAME = re.compile(r"[A-Za-z_][\w.-]*\Z")
+#: What XML cannot hold even when escaped.
+_IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def element_of(node: Node, mistakes: list[Mistake]) -> Element | None:
+    """The element that a node stands for; ``None`` and a mistake where its class refuses the attributes."""
+    attributes: dict[str, Any] = {name: value for name, value in node.attributes.items() if name != "eid"}
+    children = [element_of(child, mistakes) for child in node.children]
+    if children:
+        attributes.setdefault("children", tuple(child for child in children if child is not None))
+    if node.text.strip():
+        attributes.setdefault("text", node.text)
+    try:
+        if "values" in node.own:
+            attributes.update(encoding.attributes_from(node.own["values"]))
+        made = _made(node, attributes)
+        if "eid" in node.attributes:
+            made.eid = _eid(node.attributes["eid"])
+        _mark(made, node.own)
+    except (TypeError, ValueError, KeyError) as error:
+        mistakes.append(Mistake(f"<{node.tag}> cannot be made an element: {error}", node.place))
+        return None
+    return made
+
+
+def _eid(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 1 << 53:
+        raise ValueError(f"eid {text[:40]!r} is no number")
+    return int(text)
+
+
+def _made(node: Node, attributes: dict[str, Any]) -> Element:
+    named = node.own.get("class")
+    if named is None:
+        return element_from(node.tag, attributes)
+    kind = node.own.get("type", node.tag)
+    cls = NAMES.get(named)
+    if not (isinstance(cls, type) and issubclass(cls, Element)) or cls.private:
+        raise ValueError(f"there is no element class {named!r}")
+    return encoding.made(cls, kind, attributes)
+
+
+def _mark(element: Element, own: dict[str, str]) -> None:
+    if "plan" in own:
+        element.made_by_plan = int(own["plan"])
+    element.made_by_step = own.get("step")
+    if "used" in own:
+        used = encoding.value_from(own["used"])
+        element.used_by = {(str(recipe), str(part)) for recipe, part in used}
+    element.outdated = own.get("outdated") == "yes"
+
+
+def start_plan_of(node: Node, mistakes: list[Mistake]) -> tuple[str, Iterable[Node]]:
+    """The recipe that a start-plan names, and the nodes of what goes into the plan's context."""
+    for name in node.attributes:
+        if name not in {"recipe", "eid"}:
+            mistakes.append(Mistake(f"unknown attribute {name!r} of <start-plan>; allowed is recipe", node.place))
+    if not node.attributes.get("recipe"):
+        mistakes.append(Mistake("<start-plan> needs the attribute 'recipe'", node.place))
+    return node.attributes.get("recipe", ""), node.children
+
+
+def written(element: Element) -> str:
+    """One element as XML. Raises encoding.EncodingError for an attribute that no file can hold."""
+    plain, kept = {}, {}
+    for name, value in element.__dict__.items():
+        simple = isinstance(value, str) and _NAME.match(name) and not _IMPOSSIBLE.search(value) and name != "eid"
+        (plain if simple and name not in {"text", "children"} else kept)[name] = value
+    text = kept.pop("text", "") if _is_text(kept.get("text")) else ""
+    parts = [f" eid={quoteattr(str(element.eid))}"] if element.eid is not None else []
+    parts += [f" {name}={_quoted(value)}" for name, value in plain.items()]
+    tag = element.type if _NAME.match(element.type) else "element"
+    for name, value in _own(element, tag, kept):
+        parts.append(f" {OWN}{name}={_quoted(value)}")
+    body = f">{escape(text)}</{tag}>" if text else "/>"
+    return f"<{tag}{''.join(parts)}{body}"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and not _IMPOSSIBLE.search(value) and "\r" not in value
+
+
+def _quoted(value: str) -> str:
+    # A reader would make plain spaces of these.
+    return quoteattr(value, {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;"})
+
+
+def _own(element: Element, tag: str, kept: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    cls = type(element)
+    if cls is not CLASSES.get(tag, Element) or tag != element.type or isinstance(element, ErrorElement | StartPlan):
+        yield "class", cls.__name__
+        yield "type", element.type
+    if kept:
+        yield "values", encoding.attributes_text(kept)
+    if element.made_by_plan is not None:
+        yield "plan", str(element.made_by_plan)
+    if element.made_by_step is not None:
+        yield "step", element.made_by_step
+    if element.used_by:
+        yield "used", encoding.value_text(sorted(list(pair) for pair in element.used_by))
+    if element.outdated:
+        yield "outdated", "yes"

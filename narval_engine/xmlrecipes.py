@@ -1,0 +1,179 @@
+"""Recipes in the XML of the manual (II.1.1)."""
+
+from __future__ import annotations
+
+from narval_engine.calendars import FIELDS
+from narval_engine.elements import Element
+from narval_engine.places import Mistake
+from narval_engine.prototypes import Input, Output
+from narval_engine.recipes import Computed, Condition, Recipe, Step, Time, Transition
+from narval_engine.xmlelements import element_of
+from narval_engine.xmltree import Node, Reading, parsed
+
+_CONTEXT = ("from_context", "to_context")
+_INPUT = ("use", "list", "optional", "outdates", *_CONTEXT)
+
+
+def recipes_of(text: str | bytes, file: str, mistakes: list[Mistake]) -> list[Recipe]:
+    """The recipes of a file whose root is a cookbook or a recipe; what is wrong with it is added to ``mistakes``."""
+    root = parsed(text, file, mistakes)
+    if root is None:
+        return []
+    reader = _Recipes(mistakes)
+    if root.tag == "recipe":
+        return [reader.recipe(root)]
+    if root.tag != "cookbook":
+        reader.wrong(f"<{root.tag}> is no recipe; <recipe> or <cookbook> is wanted", root.place)
+        return []
+    reader.attributes(root, (), ("name", "group", "version"))
+    return [reader.recipe(node) for node in reader.children(root, "recipe")]
+
+
+class _Recipes(Reading):
+    def recipe(self, node: Node) -> Recipe:
+        given = self.attributes(node, ("group", "name"), ("restart", "decay", "start_step", "end_step", "eid"))
+        children = self.children(node, "step", "transition")
+        return Recipe(
+            group=given.get("group", ""),
+            name=given.get("name", ""),
+            steps=tuple(self.step(child) for child in children if child.tag == "step"),
+            transitions=tuple(self.transition(child) for child in children if child.tag == "transition"),
+            start_step=given.get("start_step"),
+            end_step=given.get("end_step"),
+            restart=bool(self.yes_no(node, "restart")),
+            decay=self.number(node, "decay"),
+            place=node.place,
+        )
+
+    def step(self, node: Node) -> Step:
+        ours = ("deadline", "attempts", "backoff", "memory", "cpu")
+        given = self.attributes(node, ("id", "type", "target"), ("foreach", *ours))
+        children = self.children(node, "arguments", "input", "output", "context")
+        memory = self.number(node, "memory", whole=True)
+        context = self._context(node)
+        backoff, attempts = self.number(node, "backoff"), self.number(node, "attempts", whole=True)
+        return Step(
+            id=given.get("id", ""),
+            target=given.get("target", ""),
+            type=given.get("type", "action"),
+            arguments=tuple(each for child in children if child.tag == "arguments" for each in self.arguments(child)),
+            inputs=tuple(self.input(child, context) for child in children if child.tag == "input"),
+            outputs=tuple(self.output(child) for child in children if child.tag == "output"),
+            foreach=given.get("foreach"),
+            deadline=self.number(node, "deadline"),
+            attempts=1 if attempts is None else int(attempts),
+            backoff=1.0 if backoff is None else backoff,
+            memory=None if memory is None else int(memory),
+            cpu=self.number(node, "cpu"),
+            place=node.place,
+        )
+
+    def arguments(self, node: Node) -> list[Element | Computed]:
+        self.attributes(node, ())
+        return [given for child in node.children if (given := self.given(child)) is not None]
+
+    def given(self, node: Node) -> Element | Computed | None:
+        """An argument: an element, or ``<eval>`` with an expression whose value is one."""
+        if node.tag == "eval":
+            self.attributes(node, ())
+            return Computed(node.text.strip(), node.place)
+        return element_of(node, self.mistakes)
+
+    def input(self, node: Node, context: dict[str, str] | None = None) -> Input:
+        given = {**(context or {}), **self.attributes(node, ("id",), _INPUT)}
+        return Input(
+            given.get("id", ""),
+            self.matches(node),
+            list=self.yes_no(node, "list"),
+            optional=self.yes_no(node, "optional"),
+            use=self.yes_no(node, "use"),
+            outdates=self.yes_no(node, "outdates"),
+            from_context=given.get("from_context"),
+            to_context=given.get("to_context"),
+            place=node.place,
+        )
+
+    def output(self, node: Node) -> Output:
+        given = self.attributes(node, ("id",), ("list", "optional", "outdates"))
+        return Output(
+            given.get("id", ""),
+            self.matches(node),
+            list=self.yes_no(node, "list"),
+            optional=self.yes_no(node, "optional"),
+            outdates=given.get("outdates"),
+            place=node.place,
+        )
+
+    def matches(self, node: Node) -> tuple[str, ...]:
+        found = []
+        for child in self.children(node, "match"):
+            self.attributes(child, ())
+            for inner in child.children:
+                self.wrong(f"unexpected <{inner.tag}> in <match>; a Python expression is wanted", inner.place)
+            found.append(child.text.strip())
+        return tuple(found)
+
+    def _context(self, node: Node) -> dict[str, str]:
+        """The ``context`` child of a step or a transition: where its inputs or conditions look unless they say so."""
+        contexts = [child for child in node.children if child.tag == "context"]
+        for child in contexts:
+            self.attributes(child, (), _CONTEXT)
+            self.children(child)
+        if len(contexts) > 1:
+            self.wrong(f"<{node.tag}> has one <context> at most", contexts[1].place)
+        return dict(contexts[0].attributes) if contexts else {}
+
+    def transition(self, node: Node) -> Transition:
+        given = self.attributes(node, ("id",), ("priority",))
+        children = self.children(node, "in", "out", "condition", "time", "context")
+        context = self._context(node)
+        links = [self._link(child) for child in children if child.tag == "in"]
+        outs = [child for child in children if child.tag == "out"]
+        for child in outs:
+            self.attributes(child, ("idref",))
+            self.children(child)
+        priority = self.number(node, "priority", whole=True)
+        return Transition(
+            id=given.get("id", ""),
+            inputs=tuple(step for step, flagged in links if not flagged),
+            on_error=tuple(step for step, flagged in links if flagged),
+            outputs=tuple(child.attributes.get("idref", "") for child in outs),
+            conditions=tuple(self.condition(child, context) for child in children if child.tag == "condition"),
+            times=tuple(self.time(child) for child in children if child.tag == "time"),
+            priority=0 if priority is None else int(priority),
+            place=node.place,
+        )
+
+    def _link(self, node: Node) -> tuple[str, bool]:
+        given = self.attributes(node, ("idref",), ("on_error",))
+        self.children(node)
+        return given.get("idref", ""), bool(self.yes_no(node, "on_error"))
+
+    def condition(self, node: Node, context: dict[str, str]) -> Condition:
+        given = {**context, **self.attributes(node, (), ("use", *_CONTEXT))}
+        return Condition(
+            self.matches(node),
+            use=bool(self.yes_no(node, "use")),
+            from_context=given.get("from_context"),
+            to_context=given.get("to_context"),
+            place=node.place,
+        )
+
+    def time(self, node: Node) -> Time:
+        given = self.attributes(node, (), FIELDS)
+        self.children(node)
+        return Time(**{name: given.get(name, "*") for name in FIELDS}, place=node.place)
+
+
+def prototype_of(node: Node, mistakes: list[Mistake]) -> tuple[tuple[Input, ...], tuple[Output, ...]]:
+    """The inputs and outputs that stand below an action or a prototype node."""
+    reader = _Recipes(mistakes)
+    return (
+        tuple(reader.input(child) for child in node.children if child.tag == "input"),
+        tuple(reader.output(child) for child in node.children if child.tag == "output"),
+    )
+
+
+def given_of(node: Node, mistakes: list[Mistake]) -> Element | Computed | None:
+    """What stands below ``arguments`` or ``start-plan``: an element or a computed argument."""
+    return _Recipes(mistakes).given(node)

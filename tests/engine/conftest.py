@@ -1,0 +1,43 @@
+"""The cases of an engine each come by their id; a stage is closed when its case is over."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from stage import Stage  # noqa: E402 -- found only by the line above
+
+
+class Stages:
+    """Makes stages, and remembers them."""
+
+    def __init__(self) -> None:
+        self._made: list[Stage] = []
+
+    def __call__(self, **options: Any) -> Stage:
+        made = Stage(**options)
+        self._made.append(made)
+        return made
+
+    def close(self) -> None:
+        for stage in self._made:
+            stage.engine.close()
+
+
+@pytest.fixture
+def make_stage() -> Iterator[Stages]:
+    stages = Stages()
+    yield stages
+    stages.close()
+
+
+@pytest.fixture(params=["inline", "workers"])
+def stage(request: pytest.FixtureRequest, make_stage: Stages) -> Stage:
+    """Every case holds for inline actions and for those in workers."""
+    return make_stage(inline=request.param == "inline")
