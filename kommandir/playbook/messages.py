@@ -24,7 +24,7 @@ def message(result: Mapping[str, Any]) -> str:
         return HIDDEN
     items = [item for item in result.get("results") or () if isinstance(item, Mapping) and _went_wrong(item)]
     if items:
-        lines = [f"item {_label(item)}: {line}" for item in items[:MOST_ITEMS] for line in _lines(item)[:3]]
+        lines = [f"{_label(item)}{line}" for item in items[:MOST_ITEMS] for line in _lines(item)[:3]]
         more = len(items) - MOST_ITEMS
         return "\n".join([*lines, *([f"and {more} more items"] if more > 0 else [])])
     return "\n".join(_lines(result)[:MOST_LINES])
@@ -47,10 +47,9 @@ def _went_wrong(item: Mapping[str, Any]) -> bool:
 
 
 def _label(item: Mapping[str, Any]) -> str:
-    if "censored" in item:
-        return "(hidden)"
-    label = item.get("_ansible_item_label", item.get(item.get("ansible_loop_var", "item"), "?"))
-    return str(label)[:80]
+    """``item ...: ``, or nothing for an item that has no name."""
+    label = item.get("_ansible_item_label") or item.get(item.get("ansible_loop_var", "item"))
+    return f"item {str(label)[:80]}: " if label and "censored" not in item else ""
 
 
 def _lines(result: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,9 @@ VARIABLE = "mitogen"
 NAME = "mitogen_linear"
 #: The oldest mitogen that works with the ansible-core that we depend on.
 OLDEST = (0, 3, 54)
+#: Seconds for a connection. Ansible's 10 are for SSH alone; mitogen also starts a Python in them, which a peon may have
+#: to read from its disk first.
+TIMEOUT = "60"
 
 
 def environment(workspace: Path, given: Mapping[str, str]) -> dict[str, str]:
@@ -22,13 +25,15 @@ def environment(workspace: Path, given: Mapping[str, str]) -> dict[str, str]:
     """
     if given.get(VARIABLE, "auto") == "never" or "ANSIBLE_STRATEGY" in given:
         return {}
-    if not _has_peons(workspace) or _names_strategy(given.get("ANSIBLE_CONFIG")):
+    if not _has_peons(workspace):
         return {}
-    plugins = _plugins()
+    configured = _configured(given.get("ANSIBLE_CONFIG"))
+    plugins = None if "strategy" in configured else _plugins()
     if plugins is None:
         return {}
     paths = [given["ANSIBLE_STRATEGY_PLUGINS"]] if given.get("ANSIBLE_STRATEGY_PLUGINS") else []
-    return {"ANSIBLE_STRATEGY": NAME, "ANSIBLE_STRATEGY_PLUGINS": ":".join([*paths, str(plugins)])}
+    found = {"ANSIBLE_STRATEGY": NAME, "ANSIBLE_STRATEGY_PLUGINS": ":".join([*paths, str(plugins)])}
+    return found if "timeout" in configured or "ANSIBLE_TIMEOUT" in given else {**found, "ANSIBLE_TIMEOUT": TIMEOUT}
 
 
 def _has_peons(workspace: Path) -> bool:
@@ -37,17 +42,18 @@ def _has_peons(workspace: Path) -> bool:
     return any(peon.may_exist for peon in peons)
 
 
-def _names_strategy(config: str | None) -> bool:
+def _configured(config: str | None) -> frozenset[str]:
+    """The defaults that an ``ansible.cfg`` names."""
     if config is None:
-        return False
+        return frozenset()
     import configparser
 
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read(config, encoding="utf-8")
     except (configparser.Error, OSError, UnicodeDecodeError):
-        return True  # Ansible will say what is wrong with it
-    return parser.has_option("defaults", "strategy")
+        return frozenset({"strategy"})  # Ansible will say what is wrong with it
+    return frozenset(parser["defaults"]) if parser.has_section("defaults") else frozenset()
 
 
 def _plugins() -> Path | None:
