@@ -24,7 +24,8 @@ def parse_extra(items: Sequence[str]) -> dict[str, Any]:
     """The variables of all ``-e`` in their order; a later one wins.
 
     Values of ``KEY=VALUE`` are texts, as with Ansible, but those of known variables become what their type says
-    (``cleanup=no`` is false). Raises MistakesError with every item that can't be read.
+    (``cleanup=no`` is false). A relative ``job_path`` that is there becomes an absolute one, since ``-e`` also holds in
+    later contexts, wherever those are started. Raises MistakesError with every item that can't be read.
     """
     variables: dict[str, Any] = {}
     mistakes: list[Mistake] = []
@@ -34,6 +35,9 @@ def parse_extra(items: Sequence[str]) -> dict[str, Any]:
         except UsageError as error:
             mistakes.append(Mistake(PLACE, error.what, error.hint or ""))
     demand_none(mistakes)
+    job = variables.get("job_path")
+    if isinstance(job, str) and job and Path(job).is_dir():
+        variables["job_path"] = str(Path(job).absolute())
     return variables
 
 

@@ -89,6 +89,12 @@ def test_later_items_win_and_files_count(tmp_path: Path) -> None:
     assert type(extra["other"]).__name__ == "UnsafeValue"
 
 
+def test_a_relative_job_is_the_same_in_later_contexts(in_tmp: Path) -> None:
+    (in_tmp / "mine").mkdir()
+    assert parse_extra(["job_path=mine"]) == {"job_path": f"{in_tmp}/mine"}
+    assert parse_extra(["job_path=quickstart"]) == {"job_path": "quickstart"}
+
+
 def test_every_item_that_can_not_be_read_is_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "list.yml").write_text("- a\n")
     (tmp_path / "broken.yml").write_text("a: [\n")
