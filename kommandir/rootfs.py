@@ -161,7 +161,6 @@ def _command(tar: Path, scratch: Path) -> list[str]:
         '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_*',
         '--customize-hook=touch "$1/etc/resolv.conf"',
         "--format=tar",
-        "--skip=output/dev",
     ]
     command = ["mmdebstrap", *options, release, str(tar)]
     for number, (name, text) in enumerate(sources.items()):
@@ -179,7 +178,7 @@ def _follow(command: Sequence[str], output: int, log: Path) -> int:
     try:
         while True:
             ended = child.poll()
-            steps = [line for line in _lines(log) if line.startswith("I: ")]
+            steps = [line for line in _lines(log) if line.startswith("I: ") and "-hook" not in line]
             for line in steps[shown:]:
                 say(line.removeprefix("I: "))
             shown = len(steps)
