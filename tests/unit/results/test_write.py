@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from lxml import etree
@@ -63,3 +67,27 @@ def test_secrets_that_were_redacted_are_nowhere(told: Told) -> None:
     results.write(told.path, exit_code=1)
     for name in (*FILES, "events.jsonl"):
         assert "hunter2secret" not in (told.results / name).read_text()
+
+
+LOADED = """
+import os, sys
+from pathlib import Path
+from exekutir import display, results
+from tests.event_streams import Told
+with open(os.devnull, "w") as nowhere:
+    with display.opened("auto", verbosity=0, stdout=nowhere, stderr=nowhere, environ={}) as screen:
+        told = Told(Path(sys.argv[1]), screen)
+        told.started("run")
+        told.task("run", "t", {"kommandir": {}})
+        told.finished("run")
+    results.write(told.path, exit_code=0).lines()
+heavy = {"rich", "lxml", "jinja2", "ansible", "ansible_runner", "xml", "asyncio", "http"}
+print(*sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_a_job_without_peons_loads_nothing_heavy(tmp_path: Path, checkout: Path) -> None:
+    command = [sys.executable, "-c", LOADED, str(tmp_path)]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(checkout)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
