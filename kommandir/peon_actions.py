@@ -373,11 +373,17 @@ def _from_template(task: PeonTask, template: str) -> Path:
         raise UsageError(f"results_filepath: {error}") from error
 
 
-def facts_kept(task: PeonTask) -> Result:
-    """Write the facts that were gathered of the peon to ``results/NAME/facts.json``, which changes nothing on it."""
-    facts = _plain(task.variables.get("ansible_facts") or {})
+def facts_gathered(task: PeonTask) -> Result:
+    """Gather facts of the peon with Ansible's ``setup`` and write them to ``results/NAME/facts.json``."""
+    subset = {"gather_subset": task.argument("gather_subset", ["min"])}
+    result: Result = task.action._execute_module(
+        module_name="ansible.legacy.setup", module_args=subset, task_vars=dict(task.variables)
+    )
+    if result.get("failed") or "ansible_facts" not in result:
+        return result
+    facts = {name.removeprefix("ansible_"): value for name, value in _plain(result["ansible_facts"]).items()}
     path = peon_results.facts(task.workspace, task.peon, facts, task.redactor)
-    return {"changed": False, "path": str(path.relative_to(task.workspace)), "number": len(facts)}
+    return {**result, "path": str(path.relative_to(task.workspace))}
 
 
 def _plain(value: Any) -> Any:
