@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ Result = dict[str, Any]
 CLOUD_TIMEOUT = 600.0
 #: Hours of a peon's lease where ``peon_preservation`` says nothing.
 PRESERVATION = 24.0
+#: Variables that hold those of all hosts, or what Ansible found out.
+_OF_OTHERS = frozenset({"hostvars", "vars", "groups", "ansible_facts"})
 #: Seconds between two attempts to reach a peon, at first and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 #: How Ansible's ssh reaches a peon whose command told nothing else: strictly, with this workspace's keys, and with one
@@ -391,5 +393,25 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _secrets(variables: Mapping[str, Any]) -> list[str]:
-    return [str(value) for name, value in variables.items() if isinstance(value, str) and is_secret_name(str(name))]
+def _secrets(variables: Mapping[str, Any]) -> Iterator[str]:
+    """The values of variables that are secrets: by their name, or because they came out of a vault."""
+    from ansible.errors import AnsibleError
+
+    for name, value in variables.items():
+        if name in _OF_OTHERS:
+            continue
+        with contextlib.suppress(AnsibleError):  # a vault whose password nobody gave holds no secret that we could tell
+            yield from _secrets_in(value, named=is_secret_name(str(name)))
+
+
+def _secrets_in(value: Any, *, named: bool) -> Iterator[str]:
+    from ansible.parsing.vault import EncryptedString
+
+    if isinstance(value, EncryptedString) or (named and isinstance(value, str)):
+        yield str(value)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _secrets_in(item, named=named or is_secret_name(str(name)))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _secrets_in(item, named=named)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from exekutir import workspace
-from kommandir import process, provisioning
+from kommandir import process, provisioning, yamlfile
 from kommandir.deadline import Deadline
 from kommandir.journal import Journal
 
@@ -79,9 +79,9 @@ def lay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def laid(job: Path, uuid: str = "by-hand", **variables: Any) -> Hand:
         made = workspace.opened(tmp_path / f"workspace-{uuid}", create=True)
         workspace.made(made, job)
-        given = yaml.safe_load(made.kommandir_vars.read_text()) or {}
+        given = yamlfile.mapping(made.kommandir_vars).value
         forced = {"uuid": uuid, "job_name": job.name, "job_path": str(job), **variables}
-        made.kommandir_vars.write_text(yaml.safe_dump({**given, **forced}))
+        made.kommandir_vars.write_text(yamlfile.dump({**given, **forced}))
         environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "EXEKUTIR_STATE": str(state)}
         hands.append(Hand(made.kommandir, environment, uuid))
         return hands[-1]

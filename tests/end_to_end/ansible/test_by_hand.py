@@ -55,7 +55,8 @@ def test_the_job_broken_fails_on_one_peon_and_tests_the_others_to_the_end(lay: A
 def test_the_job_ci_checks_its_variables_without_any_peon(lay: Any) -> None:
     hand: Hand = lay(content.jobs() / "ci")
     for context in CONTEXTS:
-        hand.play("check_variables.yml", "-e", f"adept_context={context}")
+        output = hand.play("check_variables.yml", "-e", f"adept_context={context}", "-e", "adept_debug=true")
+        assert f'"adept_context": "{context}"' in output
         assert (hand.place / f"results/checked_in_{context}.txt").exists()
     hand.play("check_variables.yml", "-e", "adept_context=sutep", code=2)
     assert hand.states() == {}
@@ -251,3 +252,18 @@ def wait_for(hand: Hand, peon: str, path: str) -> None:
             return
         time.sleep(0.1)
     raise AssertionError(f"{path} never came on {peon}")
+
+
+def test_what_comes_out_of_a_vault_is_in_no_result_and_no_output(lay: Any, job: Path, tmp_path: Path) -> None:
+    password = tmp_path / "vault_password"
+    password.write_text("of the vault\n")
+    vault = [str(BIN / "ansible-vault"), "encrypt_string", "--vault-password-file", str(password), "--name", "of_cloud"]
+    encrypted = subprocess.run([*vault, "valueFromVault"], check=True, capture_output=True, text=True).stdout
+    (job / "kommandir_vars.yml").write_text(f"---\n{encrypted}")
+    command = {"command": 'echo "$HARMLESS" >&2; echo "note: $HARMLESS"; exit 3'}
+    peons(job, "one", cloud_provisioning_command=command, cloud_environment={"HARMLESS": "{{ of_cloud }}"})
+    hand: Hand = lay(job)
+    output = hand.play("setup.yml", "--vault-password-file", str(password), code=2)
+    assert "stderr: [redacted]" in output
+    seen = output + hand.result("one") + hand.result("one", "creation_result.yml")
+    assert "valueFromVault" not in seen
