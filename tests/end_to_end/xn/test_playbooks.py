@@ -282,6 +282,24 @@ def test_the_ansible_of_our_own_interpreter_is_used(job: Job, monkeypatch: pytes
     assert job.play(tasks("- ansible.builtin.debug: {msg: hi}")).exit_code == 0
 
 
+def test_a_prompt_waits_for_nobody(job: Job) -> None:
+    result = job.play(
+        "- hosts: localhost\n  gather_facts: false\n  vars_prompt: [{name: answer, prompt: Say, default: nothing}]\n"
+        "  tasks:\n    - ansible.builtin.pause: {prompt: Wait}\n    - ansible.builtin.debug: {msg: '{{ answer }}'}\n",
+        timeout=120,
+    )
+    assert result.exit_code == 0, result
+    assert job.of("task_result")[-1]["message"] == "nothing"
+
+
+@pytest.mark.parametrize("connection", ["paramiko", "ansible.builtin.paramiko_ssh"])
+def test_a_connection_of_paramiko_has_it(job: Job, connection: str) -> None:
+    job.write("inventory", FAR.replace("=ssh", f"={connection}"))
+    result = job.play("- hosts: all\n  gather_facts: false\n  tasks: [{ansible.builtin.command: ls}]\n")
+    assert result.outcome == ExitCode.UNREACHABLE
+    assert "Unable to connect to port 1 on 127.0.0.1" in result.failures[0].message
+
+
 def test_nothing_but_the_log_and_the_events_is_kept(job: Job) -> None:
     job.play(tasks("- ansible.builtin.debug: {msg: hi}"))
     kept = {str(path.relative_to(job.workspace)) for path in job.workspace.rglob("*") if path.is_file()}
