@@ -12,7 +12,7 @@ from pathlib import Path
 from exekutir.results.conventions import NO_PEONS
 from exekutir.results.markup import badge, facts, h, link, outcome_badge, rows, scrolled
 from exekutir.results.page_context import context_section
-from exekutir.results.record import Context, Failure, Job, JUnitFile
+from exekutir.results.record import STOPPED, Context, Failure, Job, JUnitFile
 from exekutir.results.verdict import alike, place
 from exekutir.results.wording import count, duration, meaning, names
 
@@ -65,6 +65,8 @@ def document(job: Job, *, results: Path, written: str) -> Iterator[str]:
 def _word(job: Job) -> str:
     if job.exit_code is None:
         return "Unfinished"
+    if job.exit_code in STOPPED:
+        return "Interrupted"
     return "Failed" if job.exit_code else "Good"
 
 

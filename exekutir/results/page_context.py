@@ -20,6 +20,8 @@ def context_section(context: Context, results: Path) -> Iterator[str]:
     yield f"{outcome_badge(context.outcome)}</h2>\n"
     yield from _how_it_ended(context)
     yield from _warnings(context)
+    proved = [phase.detail for phase in context.phases if phase.outcome == "ok" and phase.detail]
+    yield from (f'<p class="message">{h(detail)}</p>\n' for detail in proved)
     yield from _phases(context)
     yield from _steps(context, results)
     for peon in context.peons.values():
@@ -47,13 +49,15 @@ def _phases(context: Context) -> Iterator[str]:
     total = sum(phase.seconds for phase in context.phases)
     if not total:
         return
-    told = ", ".join(f"{phase.name} {duration(phase.seconds)}" for phase in context.phases)
+    long_ones = [phase for phase in context.phases if phase.seconds >= 0.05]
+    told = ", ".join(f"{phase.name} {duration(phase.seconds)}" for phase in long_ones)
     bars = "".join(
         f'<i class="{"bad" if phase.outcome == "failed" else ""}" style="flex-grow:{phase.seconds / total:.4f}"'
         f' title="{h(phase.name)} {h(duration(phase.seconds))}"></i>'
         for phase in context.phases
     )
-    yield f'<div class="phases" aria-hidden="true">{bars}</div><p class="note">Where the time went: {h(told)}</p>\n'
+    yield f'<div class="phases" aria-hidden="true">{bars}</div>'
+    yield f'<p class="note">Where the time went: {h(told)}</p>\n' if told else ""
 
 
 def _steps(context: Context, results: Path) -> Iterator[str]:

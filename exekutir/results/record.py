@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from exekutir.results.conventions import NO_PEONS
+from kommandir.errors import ExitCode
 
 #: ``test``: the tests said no. ``infrastructure``: everything else.
 Kind = Literal["test", "infrastructure"]
@@ -27,6 +28,8 @@ KEPT_LINES = 30
 
 #: In the order in which a job goes through them.
 CONTEXTS = ("setup", "run", "cleanup")
+#: Exit codes of what a signal stopped.
+STOPPED = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
 #: In these nothing is tested: whatever fails there is no verdict of a test.
 UNTESTED = frozenset({"setup", "cleanup"})
 
@@ -183,9 +186,11 @@ class Context:
 
     @property
     def outcome(self) -> str:
-        """good, failed, or unfinished where its end was never told."""
+        """good, failed, interrupted (by a signal), or unfinished where its end was never told."""
         if self.exit_code is None:
             return "unfinished"
+        if self.exit_code in STOPPED:
+            return "interrupted"
         return "failed" if self.exit_code else "good"
 
     @property

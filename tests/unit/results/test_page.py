@@ -136,3 +136,13 @@ def test_the_style_is_for_dark_narrow_and_paper_too() -> None:
     style = "".join(page.document(Job(), results=Path("/nowhere"), written=""))
     assert re.search(r"prefers-color-scheme: dark", style)
     assert "@media print" in style
+
+
+def test_what_a_signal_stopped_is_interrupted_not_failed(told: Told) -> None:
+    told.started("setup")
+    told.emit("setup", "phase_finished", phase="proof", seconds=0.1, outcome="ok", detail="nothing is left")
+    told.finished("setup", 130, "stopped by SIGINT")
+    root = written(told, 130)
+    assert text_of(root, "//h1") == "! Interrupted quickstart"
+    assert "stopped by SIGINT" in text_of(root, "//article")
+    assert "nothing is left" in text_of(root, "//section[@aria-labelledby='context-setup']")
