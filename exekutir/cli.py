@@ -95,12 +95,13 @@ def validate(job: str | None, **values: Any) -> None:
 @main.command()
 @opt.options(opt.WORKSPACE, opt.JOB, opt.EXTRA, opt.FORMAT)
 @click.option("--host", metavar="H", help="The host for which the variable is looked up.")
+@click.option("--render", is_flag=True, help="Also show what Ansible makes of the templates in the value.")
 @click.argument("variable", shell_complete=lambda _context, _parameter, incomplete: _variables(incomplete))
-def explain(variable: str, host: str | None, **values: Any) -> None:
+def explain(variable: str, host: str | None, render: bool, **values: Any) -> None:
     """Show the value of a variable and every place that sets it, the winner first."""
     from exekutir import preview
 
-    _ended(lambda: preview.explained(Options(**values), variable, host, sys.stdout))
+    _ended(lambda: preview.explained(Options(**values), variable, host, sys.stdout, render=render))
 
 
 @main.command()

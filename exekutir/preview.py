@@ -32,7 +32,7 @@ def validated(options: Options, screen: TextIO) -> int:
     return int(ExitCode.GOOD)
 
 
-def explained(options: Options, variable: str, host: str | None, screen: TextIO) -> int:
+def explained(options: Options, variable: str, host: str | None, screen: TextIO, *, render: bool = False) -> int:
     """Print the value of a variable and every place that sets it, the winner first."""
     from exekutir.variables import explanation, parse_extra
 
@@ -44,6 +44,7 @@ def explained(options: Options, variable: str, host: str | None, screen: TextIO)
         job=job_asked(options, place),
         extra=extra,
         host=host,
+        render=render,
     )
     if options.format == "json":
         print(json.dumps(asdict(told), indent=2, default=str), file=screen)

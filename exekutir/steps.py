@@ -41,7 +41,7 @@ def kommandir_workspace_updated(job: Job) -> None:
 
 def extra_command_run(job: Job, variable: str) -> None:
     """Run the user's own shell command, named by a variable with the keys of Ansible's ``shell`` module."""
-    told = job.variables.get(variable)
+    told = job.setting(variable)
     if not told or not told.get("command"):
         return
     from kommandir.provisioning import CloudCommand, run_command
