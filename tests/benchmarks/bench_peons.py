@@ -6,13 +6,14 @@ usage: python tests/benchmarks/bench_peons.py [NUMBER...]      how many namespac
 from __future__ import annotations
 
 import os
+import resource
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,13 +38,15 @@ exec sleep 600
 """
 
 
-def at_once(names: Iterable[str], action: Callable[[str], None]) -> float:
-    """Wall seconds of an action for each, all of them at once."""
-    items = list(names)
+def at_once(names: Sequence[str], action: Callable[[str], None]) -> tuple[float, float]:
+    """Wall and CPU seconds of an action for each, all of them at once; the CPU time is that of the programs called."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    with ThreadPoolExecutor(len(items)) as pool:
-        list(pool.map(action, items))
-    return time.perf_counter() - began
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(action, names))
+    seconds = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 class Bare:
@@ -111,8 +114,12 @@ class Real:
         registry.called(self.provider, "destroy", name, "--uuid", UUID)
 
 
-def measured(kind: Bare | Real, number: int, rounds: int) -> tuple[float, float]:
-    """The best of some rounds: seconds to create, and to destroy, that many at once."""
+#: (wall, CPU) seconds to create, and to destroy.
+Figures = tuple[tuple[float, float], tuple[float, float]]
+
+
+def measured(kind: Bare | Real, number: int, rounds: int) -> Figures:
+    """The best of some rounds: wall and CPU seconds to create, and to destroy, that many at once."""
     created, destroyed = [], []
     for turn in range(rounds):
         names = [f"b{turn}-{n}-{UUID}" for n in range(number)]
@@ -132,11 +139,11 @@ def main(numbers: list[int]) -> None:
     key = folder / "key"
     try:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-        print(f"{'hosts':>5} {'created, s':>10} {'destroyed, s':>12}")
+        print(f"{'hosts':>5} {'created, s':>10} {'CPU, s':>7} {'destroyed, s':>12} {'CPU, s':>7}")
         for number in numbers:
             rounds = 5 if number == 1 else 2
             bare = measured(Bare(folder, tree), number, rounds)
-            print(f"{number:>5} {bare[0]:>10.3f} {bare[1]:>12.3f}  bare unshare and nsenter, no SSH")
+            _print(number, bare, None, "bare unshare and nsenter, no SSH")
             _print(number, measured(Real("namespace", key), number, rounds), bare, "namespace, to the first SSH answer")
         _podman(key)
     finally:
@@ -154,9 +161,10 @@ def _podman(key: Path) -> None:
         _print(number, measured(Real("podman", key), number, 1), None, "podman, to the first SSH answer")
 
 
-def _print(number: int, seconds: tuple[float, float], floor: tuple[float, float] | None, what: str) -> None:
-    ratios = f": {seconds[0] / floor[0]:.1f} and {seconds[1] / floor[1]:.1f} times bare" if floor else ""
-    print(f"{number:>5} {seconds[0]:>10.3f} {seconds[1]:>12.3f}  {what}{ratios}")
+def _print(number: int, seconds: Figures, floor: Figures | None, what: str) -> None:
+    ratios = f": {seconds[0][0] / floor[0][0]:.1f} and {seconds[1][0] / floor[1][0]:.1f} times bare" if floor else ""
+    (created, creating), (destroyed, destroying) = seconds
+    print(f"{number:>5} {created:>10.3f} {creating:>7.2f} {destroyed:>12.3f} {destroying:>7.2f}  {what}{ratios}")
 
 
 if __name__ == "__main__":
