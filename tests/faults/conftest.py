@@ -29,14 +29,18 @@ SLOW_RUN = """---
 QUICK_RUN = SLOW_RUN.replace("sleep 15", "sleep 0.1")
 
 
-@pytest.fixture
-def peons_job(tmp_path: Path) -> Path:
-    """A job with two namespace peons, the default set-up and cleanup, and a quick run."""
-    folder = tmp_path / "job"
+def job_with_peons(folder: Path, run: str) -> Path:
+    """Write a job with two namespace peons, the default set-up and cleanup, and ``run`` as its playbook."""
     (folder / "inventory").mkdir(parents=True)
     (folder / "inventory" / "peons").write_text(PEONS)
-    (folder / "run.yml").write_text(QUICK_RUN)
+    (folder / "run.yml").write_text(run)
     return folder
+
+
+@pytest.fixture
+def peons_job(tmp_path: Path) -> Path:
+    """A job with two peons and a quick run."""
+    return job_with_peons(tmp_path / "job", QUICK_RUN)
 
 
 @pytest.fixture
