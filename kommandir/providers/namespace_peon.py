@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from kommandir.providers import identities, limits, processes, records, rootfs_cache, sandbox, ssh, uplink
+from kommandir.providers import identities, limits, processes, records, uplink
 from kommandir.providers.command import Option, Request
 from kommandir.providers.faults import ProviderError
 
@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kommandir.providers import sandbox
     from kommandir.providers.records import Record
 
 name = "namespace"
@@ -23,10 +24,14 @@ options: tuple[Option, ...] = (
     Option("uplink", "switch", False, "reach the outside, but never this host (needs pasta)"),
 )
 _RECORDS = records.Records(name)
+#: The directory of the peon's disk; it is open to the peon's numbers, in a directory that only the user may enter.
+_DISK = "disk"
 
 
 def create(request: Request) -> Mapping[str, object]:
     """Discover the peon, start it when it stopped, or create it; its host variables."""
+    from kommandir.providers import rootfs_cache
+
     ids = identities.of_this_user()
     rootfs = rootfs_cache.tree(ids)
     if request.options["uplink"]:
@@ -46,6 +51,8 @@ def create(request: Request) -> Mapping[str, object]:
 
 
 def _form(request: Request, rootfs: str, ids: identities.Identities) -> Record:
+    from kommandir.providers import ssh
+
     record: Record = {
         "provider": name,
         "name": request.name,
@@ -65,14 +72,16 @@ def _form(request: Request, rootfs: str, ids: identities.Identities) -> Record:
     key = ssh.start_key(directory, request.name)
     try:
         ssh.authorize(directory, public_key)
-        os.mkdir(f"{directory}/{sandbox.DISK}")
-        os.chmod(f"{directory}/{sandbox.DISK}", 0o777)  # noqa: S103 - for the peon's numbers; the directory above is closed
+        os.mkdir(f"{directory}/{_DISK}")
+        os.chmod(f"{directory}/{_DISK}", 0o777)  # noqa: S103 - for the peon's numbers; the directory above is closed
     finally:
         ssh.finish_key(directory, request.name, key)
     return record
 
 
 def _start(peon: str, record: Record) -> None:
+    from kommandir.providers import sandbox, ssh
+
     directory = _RECORDS.path(peon)
     boots = record["boots"]
     assert isinstance(boots, int)
@@ -91,8 +100,10 @@ def _start(peon: str, record: Record) -> None:
 
 
 def _boot(directory: str, record: Record, groups: dict[str, str], listener: int) -> sandbox.Boot:
+    from kommandir.providers import sandbox, ssh
+
     boot = sandbox.Boot()
-    boot.disk, boot.rootfs, boot.listener = f"{directory}/{sandbox.DISK}", str(record["rootfs"]), listener
+    boot.disk, boot.rootfs, boot.listener = f"{directory}/{_DISK}", str(record["rootfs"]), listener
     boots = record["boots"]
     assert isinstance(boots, int)
     boot.number = boots
@@ -128,6 +139,8 @@ def _runs(record: Record) -> bool:
 
 
 def _variables(peon: str, record: Record) -> dict[str, object]:
+    from kommandir.providers import ssh
+
     return {
         **ssh.variables(_RECORDS.path(peon), peon),
         "host_name": record["host_name"],
@@ -150,7 +163,7 @@ def destroy(request: Request) -> None:
 
 def _remove(peon: str, record: Record) -> None:
     _stop(record)
-    disk = f"{_RECORDS.path(peon)}/{sandbox.DISK}"
+    disk = f"{_RECORDS.path(peon)}/{_DISK}"
     if os.path.isdir(disk) and os.listdir(disk):
         _empty(disk, _identities(record))
     _RECORDS.discard(peon)

@@ -43,8 +43,6 @@ _ALL_DESCRIPTORS = (1 << 31) - 1
 _INIT = ("/usr/bin/python3", "-I", "-S", f"{ssh.FOLDER}/init.py")
 #: Where the peon's root is put together: any directory does, as only the peon's own mount namespace sees it.
 _PLACE = "/tmp"  # noqa: S108 - nothing is created there
-#: The directory of the peon's disk; it is open to the peon's numbers, in a directory that only the user may enter.
-DISK = "disk"
 
 
 class Boot:
