@@ -46,7 +46,7 @@ def _folder(workspace: Path) -> Path:
 
 
 def _job(results: Path, exit_code: int | None, problems: list[str]) -> Job:
-    from exekutir.results import history, peon_files
+    from exekutir.results import history, paths, peon_files
     from kommandir import events
 
     collector = history.Collector()
@@ -56,6 +56,7 @@ def _job(results: Path, exit_code: int | None, problems: list[str]) -> Job:
     except OSError as error:
         problems.append(f"{results / events.FILE_NAME} can't be read: {error.strerror}")
     job = collector.job(exit_code)
+    paths.add_tails(job, results)
     job.files = peon_files.files_of_peons(results)
     job.tests = peon_files.junit_files(results, job.files)
     return job

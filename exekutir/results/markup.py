@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import quote
 
 from exekutir.results.cleaning import clean
+from exekutir.results.paths import inside
 
 _TONES = {
     "good": "good",
@@ -47,19 +48,14 @@ def outcome_badge(outcome: str) -> str:
 def link(results: Path, path: str, text: str | None = None) -> str:
     """A link to a file or folder ``path`` (``results/...``), where it exists; else only its name."""
     shown = h(text if text is not None else path)
-    parts = PurePosixPath(path).parts
-    if len(parts) < 2 or parts[0] != "results" or ".." in parts:
+    inner = path.removeprefix("results/")
+    if inner not in _OURS and inside(results, path) is None:
         return shown
-    try:
-        if not Path(results, *parts[1:]).exists() and parts[1:] not in _OURS:
-            return shown
-    except (OSError, ValueError):
-        return shown
-    return f'<a href="./{escape(quote(os.fsencode("/".join(parts[1:]))))}">{shown}</a>'
+    return f'<a href="./{escape(quote(os.fsencode(inner)))}">{shown}</a>'
 
 
 #: They come with the page, but maybe after it.
-_OURS = frozenset({("junit.xml",), ("summary.json",)})
+_OURS = frozenset({"junit.xml", "summary.json"})
 
 
 def facts(values: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exekutir.results.cleaning import one_line, tail
+from exekutir.results.paths import inside
 from exekutir.results.record import Context, Failure, Job, JUnitFile
 from exekutir.results.wording import count, duration, meaning, names
 
@@ -95,13 +96,9 @@ class Verdict:
         output = [line for line in tail(failure.output, _OUTPUT_LINES) if line not in message]
         for line in output:
             yield f"    | {line}"
-        log = next((path for path in (self._path(item.log) for item in group) if path), None)
+        log = next((path for path in (inside(self.results, item.log) for item in group) if path), None)
         if log:
             yield f"    all of it: {log}"
-
-    def _path(self, log: str) -> Path | None:
-        path = self.results.parent / log.removeprefix("./") if log else None
-        return path if path and path.exists() else None
 
     def _failed_tests(self) -> Iterator[str]:
         if "run" not in self.contexts:

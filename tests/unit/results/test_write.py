@@ -91,3 +91,26 @@ def test_a_job_without_peons_loads_nothing_heavy(tmp_path: Path, checkout: Path)
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(checkout)}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+def failed_command(told: Told, log: str) -> str:
+    told.started("run")
+    told.emit("run", "step_started", step="1", kind="command", name="check", index=1, total=1)
+    told.emit("run", "output", step="1", stream="stdout", line="of the events")
+    ended = {"kind": "command", "name": "check", "outcome": "failed", "exit_code": 3, "log": log}
+    told.emit("run", "step_finished", step="1", seconds=1, **ended)
+    told.finished("run", 1)
+    (failure,) = results.write(told.path, exit_code=1).failures
+    return failure.output
+
+
+def test_a_failed_step_has_the_tail_of_its_log(told: Told) -> None:
+    (told.results / "run.log").write_text("".join(f"line {number}\n" for number in range(100_000)))
+    lines = failed_command(told, "results/run.log").splitlines()
+    assert (len(lines), lines[-1]) == (30, "line 99999")
+
+
+@pytest.mark.parametrize("log", ["", "results/none.log", "/etc/passwd", "results/../../../etc/passwd", "results/link"])
+def test_without_a_log_it_has_what_the_events_tell(told: Told, log: str) -> None:
+    (told.results / "link").symlink_to("/etc/passwd")
+    assert failed_command(told, log) == "of the events"
