@@ -79,6 +79,7 @@ def _refuse(mistakes: Sequence[Any]) -> int:
 def _load(options: argparse.Namespace) -> Home | None:
     """The home, if all of it is good; else its mistakes have been told."""
     from narval_engine import home
+    from narval_engine.places import Mistake
 
     try:
         loaded = home.load(options.home)
@@ -88,7 +89,7 @@ def _load(options: argparse.Namespace) -> Home | None:
     wanted = getattr(options, "recipe", None)
     if wanted is not None and wanted not in {recipe.full_name for recipe in loaded.recipes}:
         known = ", ".join(sorted(recipe.full_name for recipe in loaded.recipes)) or "none"
-        loaded.mistakes.append(home.Mistake(f"--recipe: there is no recipe {wanted!r}; known are: {known}"))
+        loaded.mistakes.append(Mistake(f"--recipe: there is no recipe {wanted!r}; known are: {known}"))
     if loaded.errors:
         _refuse(loaded.errors)
         return None
@@ -137,9 +138,15 @@ def _engine(options: argparse.Namespace, loaded: Home, journal: Any) -> Engine:
 
 
 def _start(engine: Engine, loaded: Home, recipe: str | None) -> None:
+    with engine.held():
+        _start_all(engine, loaded, recipe)
+
+
+def _start_all(engine: Engine, loaded: Home, recipe: str | None) -> None:
     from narval_engine.elements import ErrorElement
 
-    engine.add_element(*loaded.elements)
+    if loaded.elements:
+        engine.add_element(*loaded.elements)
     for start in loaded.starts:
         if start.recipe in engine.recipes:
             engine.start_plan(start.recipe, start.elements)
@@ -194,7 +201,8 @@ def _resume(options: argparse.Namespace) -> int:
 def _graph(options: argparse.Namespace) -> int:
     from narval_engine import graph
 
-    return graph.command(options, sys.stdout, _refuse)
+    code: int = graph.command(options, sys.stdout, _refuse)
+    return code
 
 
 if __name__ == "__main__":

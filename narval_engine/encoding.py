@@ -1,4 +1,4 @@
-"""Attributes of elements as JSON text, for the journal and for saved memories. Plain data and elements, nothing else."""
+"""Attributes of elements as JSON text, for the journal and for saved memories: plain data and elements only."""
 
 from __future__ import annotations
 
@@ -74,21 +74,6 @@ def _path(text: str) -> PurePath:
     return Path(text)
 
 
-_MAKERS: Mapping[str, Any] = {
-    "tuple": lambda items: tuple(unpacked(each) for each in items),
-    "set": lambda items: {unpacked(each) for each in items},
-    "frozenset": lambda items: frozenset(unpacked(each) for each in items),
-    "dict": lambda items: {unpacked(key): unpacked(each) for key, each in items},
-    "bytes": base64.b64decode,
-    "float": float,
-    "datetime": datetime.fromisoformat,
-    "date": date.fromisoformat,
-    "timedelta": lambda seconds: timedelta(seconds=seconds),
-    "path": _path,
-    "element": lambda record: element_unpacked(record),
-}
-
-
 def element_packed(element: Element) -> list[Any]:
     """An element without its marks: class, type, attributes. Raises EncodingError that names the attribute."""
     attributes = {}
@@ -108,6 +93,21 @@ def element_unpacked(record: Any) -> Element:
     if not (isinstance(cls, type) and issubclass(cls, Element)) or cls.private:
         cls = Element
     return made(cls, kind, {key: unpacked(each) for key, each in attributes.items()})
+
+
+_MAKERS: Mapping[str, Any] = {
+    "tuple": lambda items: tuple(unpacked(each) for each in items),
+    "set": lambda items: {unpacked(each) for each in items},
+    "frozenset": lambda items: frozenset(unpacked(each) for each in items),
+    "dict": lambda items: {unpacked(key): unpacked(each) for key, each in items},
+    "bytes": base64.b64decode,
+    "float": float,
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "timedelta": lambda seconds: timedelta(seconds=seconds),
+    "path": _path,
+    "element": element_unpacked,
+}
 
 
 def made(cls: type[Element], kind: str, attributes: Mapping[str, Any]) -> Element:

@@ -7,8 +7,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ class Engine:
         self._order = 0
         self._thread: int | None = None
         self._cancelled: str | None = None
+        self._held = 0
         self.machine.now = self.clock.now()
 
     def __enter__(self) -> Engine:
@@ -136,15 +137,22 @@ class Engine:
         if program is None:
             known = ", ".join(sorted(self.machine.programs)) or "none"
             raise RecipeError([Mistake(f"there is no recipe {name!r}; known are: {known}")])
+        self._refuse_unkept(elements)
         self.machine.now = self.clock.now()
         plan = self.machine.start_plan(program, elements)
         self.machine.settle()
-        self._flush()
+        self.flush()
         return plan
 
     def add_element(self, *elements: Element) -> None:
         """Puts elements into memory, now or (from another thread than that of ``run``) as soon as ``run`` can."""
+        self._refuse_unkept(elements)
         self._soon(lambda: self.machine.add_elements(elements))
+
+    def _refuse_unkept(self, elements: Sequence[Given]) -> None:
+        problem = self._problem(elements)
+        if problem is not None:
+            raise ValueError(problem)
 
     def remove_element(self, *elements: Element) -> None:
         """Takes elements out of memory and out of all contexts, at the time that ``add_element`` says."""
@@ -178,7 +186,7 @@ class Engine:
 
         if self._thread in {None, threading.get_ident()}:
             apply()
-            self._flush()
+            self.flush()
         else:
             self._mail.put(apply)
 
@@ -196,7 +204,7 @@ class Engine:
                 pass
         finally:
             self._thread = None
-            self._flush()
+            self.flush()
 
     def _step(self, until: float | None, *, wait: bool) -> bool:
         """One round; false when there is nothing more to do."""
@@ -215,10 +223,10 @@ class Engine:
             self._hand_out()
         call = machine.next_call(queued=False)
         if call is not None:
-            self._flush()
+            self.flush()
             self._run_inline(call)
             return True
-        self._flush()
+        self.flush()
         return not mail.empty() or self._wait(until, wait=wait)
 
     def _wait(self, until: float | None, *, wait: bool) -> bool:
@@ -269,14 +277,18 @@ class Engine:
             if not job.answered:
                 self._running[id(job)] = job
                 started.append(job)
-        self._flush()
+        self.flush()
         for job in started:
             self._begin(job)
             self._workers.submit(job)
 
-    def _jobs(self, call: Call) -> list[Job]:
+    def run_again(self, call: Call) -> None:
+        """Has the calls of a step made that have not come back, because the process that made them has died."""
+        self._backlog.extend(job for job in self._jobs(call, len(call.inputs)) if call.outcomes[job.at] is None)
+
+    def _jobs(self, call: Call, count: int | None = None) -> list[Job]:
         step = PlanStep(call.plan, call.step)
-        return [Job(call, at, RunningStep(call.plan, step)) for at in range(call.left)]
+        return [Job(call, at, RunningStep(call.plan, step)) for at in range(call.left if count is None else count)]
 
     def _begin(self, job: Job) -> None:
         """A job begins: its deadline is set."""
@@ -316,7 +328,26 @@ class Engine:
             self._timer(time.monotonic() + delay, lambda: self._again(again))
             return
         self.machine.now = self.clock.now()
-        self.machine.call_ended(job.call, job.at, outcome)
+        self.machine.call_ended(job.call, job.at, self._kept(outcome, job))
+
+    def _kept(self, outcome: Outcome, job: Job) -> Outcome:
+        """The outcome, or an error where there is a journal that cannot hold it."""
+        problem = self._problem((*outcome.outputs, *outcome.errors))
+        if problem is None:
+            return outcome
+        return outcomes.failure("bad output", f"{job.call.step.source.target}: {problem}")
+
+    def _problem(self, elements: Iterable[Any]) -> str | None:
+        if self._journal is not None:
+            from narval_engine.encoding import EncodingError, element_packed
+
+            try:
+                for element in elements:
+                    if isinstance(element, Element):
+                        element_packed(element)
+            except EncodingError as error:
+                return str(error)
+        return None
 
     def _again(self, job: Job) -> None:
         if self.machine.world.plans.get(job.call.plan.eid or 0) is None or job.call.plan.cancelled is not None:
@@ -329,9 +360,21 @@ class Engine:
 
     # Telling.
 
-    def _flush(self) -> None:
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What is done inside goes to the journal as one: after a crash all of it has happened, or nothing."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+        self.flush()
+
+    def flush(self) -> None:
         """Writes facts to the journal, then tells subscribers, and the callbacks that actions declared."""
         facts = self.machine.facts
+        if self._held:
+            return
         if facts:
             self.machine.facts = []
             if self._journal is not None:

@@ -10,7 +10,7 @@ from narval_engine.plans import Plan, PlanStep
 from narval_engine.world import Fact
 
 _OF_STEPS = frozenset({"step_started", "step_ended", "call_ended", "step_withdrawn", "elements_changed"})
-_OF_TRANSITIONS = frozenset({"transition_fired", "transition_impossible", "time_set", "time_reached"})
+_OF_TRANSITIONS = frozenset({"transition_fired", "transition_impossible", "time_set", "time_reached", "plan_failed"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,48 @@
-"""The journal of an engine: facts, written before their effects can be seen."""
+"""The journal of an engine: facts in an append-only SQLite file, written before their effects can be seen.
+
+Two kinds of safety, and two prices. What is written survives the death of the process at once: a write-ahead log is
+handed to the kernel with each batch. It survives the death of the machine once it is synced: that is done in batches
+too, at the latest ``sync_every`` seconds later, or with each write for ``sync_every=0``. A machine that dies loses the
+last moments, never the order: what is left is always a prefix.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
+from narval_engine import encoding
+from narval_engine.elements import Element
+from narval_engine.plans import Plan
 from narval_engine.world import Fact
+
+#: Raised when the format of the records changes.
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, facts TEXT NOT NULL);
+"""
+_INSERT = "INSERT INTO batches (facts) VALUES (?)"
+_ALL = "SELECT facts FROM batches ORDER BY number"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class JournalError(Exception):
+    """A journal cannot be opened, read or written; the message says which file and why."""
+
+
+class Entry(NamedTuple):
+    """A fact as it is kept: the plan by its eid, elements by theirs, new ones with all that they are."""
+
+    number: int
+    kind: str
+    plan: int | None
+    record: dict[str, Any]
 
 
 class Journal(Protocol):
@@ -18,3 +55,160 @@ class Journal(Protocol):
     def close(self) -> None:
         """Gives back what it holds."""
         ...
+
+
+class SqliteJournal:
+    """A journal in one file (mode 0600). One process at a time may have it; JournalError says so to another."""
+
+    def __init__(self, path: Path | str, *, sync_every: float = 0.1) -> None:
+        self.path = Path(path)
+        self._sync_every = sync_every
+        self._dirty = threading.Event()
+        self._closing = threading.Event()
+        self._syncing: threading.Thread | None = None
+        #: Elements whose content the journal has, so that it is written once.
+        self._known: set[int] = set()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._database = self._opened()
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"{self.path}: the journal cannot be opened: {error}") from error
+        if sync_every:
+            self._syncing = threading.Thread(target=self._sync_in_batches, name="narval-journal", daemon=True)
+            self._syncing.start()
+
+    def _opened(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1)
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(f"PRAGMA synchronous = {'FULL' if self._sync_every == 0 else 'NORMAL'}")
+        database.executescript(_SCHEMA)
+        database.execute("INSERT OR IGNORE INTO about VALUES ('version', ?)", (str(VERSION),))
+        (version,) = database.execute("SELECT value FROM about WHERE name = 'version'").fetchone()
+        if version != str(VERSION):
+            raise JournalError(f"{self.path}: the journal has version {version}, this engine reads {VERSION}")
+        return database
+
+    def write(self, facts: Iterable[Fact]) -> None:
+        """Keeps the facts, all or none. Raises JournalError; encoding.EncodingError for what no file can hold."""
+        batch = _encode([self._record(fact) for fact in facts])
+        try:
+            self._database.execute(_INSERT, (batch,))
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: the journal cannot be written: {error}") from error
+        if self._sync_every and not self._dirty.is_set():
+            self._dirty.set()
+
+    def _sync_in_batches(self) -> None:
+        while not self._closing.wait(self._sync_every):
+            self._dirty.wait()
+            self._dirty.clear()
+            self.sync()
+
+    def sync(self) -> None:
+        """Has the kernel bring to disk what was written."""
+        log = Path(f"{self.path}-wal")
+        try:
+            descriptor = os.open(log if log.exists() else self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            # SQLite has just folded the log into the file, and synced that itself.
+            return
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def entries(self) -> Iterator[Entry]:
+        """All facts in the order in which they were written."""
+        number = 0
+        try:
+            for (batch,) in self._database.execute(_ALL):
+                for kind, plan, *record in json.loads(batch):
+                    number += 1
+                    yield Entry(number, kind, plan, record[0] if record else {})
+        except (sqlite3.Error, ValueError) as error:
+            raise JournalError(f"{self.path}: the journal cannot be read after entry {number}: {error}") from error
+
+    def close(self) -> None:
+        """Syncs and closes the file. A second time does nothing."""
+        self._closing.set()
+        self._dirty.set()
+        if self._syncing is not None:
+            self._syncing.join()
+            self._syncing = None
+        try:
+            if self.path.exists():
+                self.sync()
+            self._database.close()
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(f"{self.path}: the journal cannot be closed: {error}") from error
+
+    def known(self, eids: Iterable[int]) -> None:
+        """The content of these elements is in the journal already."""
+        self._known.update(eids)
+
+    def _record(self, fact: Fact) -> list[Any]:
+        record: dict[str, Any] = {}
+        if fact.number >= 0:
+            record["n"] = fact.number
+        if fact.elements:
+            record["e"] = [element.eid for element in fact.elements]
+            new = [element for element in fact.elements if self._is_new(element, fact.kind)]
+            if new:
+                record["new"] = [self._content(element) for element in new]
+        if fact.detail is not None:
+            detail = _DETAILS.get(fact.kind)
+            if detail is not None:
+                record["d"] = detail(fact)
+        plan = None if fact.plan is None else fact.plan.eid
+        return [fact.kind, plan, record] if record else [fact.kind, plan]
+
+    def _is_new(self, element: Element, kind: str) -> bool:
+        if isinstance(element, Plan) or (element.eid in self._known and kind != "elements_changed"):
+            return False
+        self._known.add(element.eid or 0)
+        return True
+
+    def _content(self, element: Element) -> list[Any]:
+        made = [element.made_by_plan, element.made_by_step] if element.made_by_plan is not None else []
+        return [element.eid, *encoding.element_packed(element), *made]
+
+
+def _of_made(fact: Fact) -> dict[str, Any]:
+    plan = fact.plan
+    assert plan is not None
+    record: dict[str, Any] = {"recipe": plan.name}
+    if plan.parent is not None:
+        record["parent"] = plan.parent.eid
+    for name in ("starter", "restarted"):
+        if fact.detail[name] is not None:
+            record[name] = fact.detail[name].eid
+    if plan.computed:
+        record["computed"] = {
+            str(at): [encoding.element_packed(each) for each in made] for at, made in plan.computed.items()
+        }
+    return record
+
+
+def _of_started(fact: Fact) -> dict[str, Any]:
+    """The inputs: a number for an element, a list of numbers for a list, null for none."""
+    return {
+        name: value.eid if isinstance(value, Element) else value and [each.eid for each in value]
+        for name, value in fact.detail.items()
+    }
+
+
+def _plainly(fact: Fact) -> Any:
+    return fact.detail
+
+
+_DETAILS: dict[str, Any] = {
+    "plan_made": _of_made,
+    "step_started": _of_started,
+    "step_ended": _plainly,
+    "call_ended": _plainly,
+    "time_set": _plainly,
+    "plan_failed": _plainly,
+    "plan_ended": _plainly,
+}

@@ -227,9 +227,14 @@ class Machine:
             self._end(plan, number, outcomes.failure("recursion", message, step=step.id))
         else:
             self.tell(Fact("step_started", plan, number, (), None))
-            arguments = plan.computed.get(number, step.arguments)
-            copies = [each.copied() if isinstance(each, Element) else each for each in arguments]
-            self.start_plan(program, copies, plan, number)
+            self.make_child(plan, number)
+
+    def make_child(self, plan: Plan, number: int) -> None:
+        """Makes the plan of a recipe step that has started; what the step has as arguments goes into its context."""
+        step = plan.program.steps[number]
+        arguments = plan.computed.get(number, step.arguments)
+        copies = [each.copied() if isinstance(each, Element) else each for each in arguments]
+        self.start_plan(self.programs[step.source.target], copies, plan, number)
 
     def call_ended(self, call: Call, at: int, outcome: Outcome) -> None:
         """One call of a started step came back; with the last one the step has ended."""
@@ -239,12 +244,16 @@ class Machine:
             brought = self.number((*outcome.outputs, *outcome.errors))
             self.tell(Fact("call_ended", call.plan, call.number, brought, (at, outcome.state)))
         if call.left == 0:
-            changed = call.changed()
-            if changed:
-                self.tell(Fact("elements_changed", call.plan, call.number, changed))
-            done = [each for each in call.outcomes if each is not None]
-            self._end(call.plan, call.number, done[0] if len(done) == 1 else outcomes.joined(done))
-            self.settle()
+            self.all_ended(call)
+
+    def all_ended(self, call: Call) -> None:
+        """All calls of a started step have come back: the step has ended."""
+        changed = call.changed()
+        if changed:
+            self.tell(Fact("elements_changed", call.plan, call.number, changed))
+        done = [each for each in call.outcomes if each is not None]
+        self._end(call.plan, call.number, done[0] if len(done) == 1 else outcomes.joined(done))
+        self.settle()
 
     def _end(self, plan: Plan, number: int, outcome: Outcome) -> None:
         brought = (*outcome.outputs, *outcome.errors)
@@ -263,7 +272,7 @@ class Machine:
             elif world.joined:
                 self._offer_nearer(*world.joined.popleft())
             elif agenda.touched:
-                self._close(agenda.touched.popleft())
+                self.close(agenda.touched.popleft())
             else:
                 return
 
@@ -378,16 +387,15 @@ class Machine:
         """What becomes of a transition that could fire but for its conditions."""
         transition = plan.program.transitions[number]
         if transition.error_handling:
-            plan.transition_states[number] = FAIL
-            self.tell(Fact("plan_failed", plan))
+            self.tell(Fact("plan_failed", plan, number))
         elif any(pattern.last <= PRODUCED for pattern in transition.conditions):
             self.tell(Fact("transition_impossible", plan, number))
         else:
             plan.transition_states[number] = WAIT_CONDITION
             self.world.room.enter(plan, number)
 
-    def _close(self, plan: Plan) -> None:
-        """The plan may have come to its end."""
+    def close(self, plan: Plan) -> None:
+        """The plan may have come to its end: if so, it ends."""
         if plan.state == FAILED_END:
             if not unhandled(plan):
                 message = f"no transition of {plan.name} can be fired any more"
@@ -398,9 +406,10 @@ class Machine:
         if plan.active == 0 and plan.state in {END, FAILED_END}:
             state = DONE if plan.state == END else FAILED
             self.tell(Fact("plan_ended", plan, -1, (), (state, self.now)))
-            self._after(plan)
+            self.after(plan)
 
-    def _after(self, plan: Plan) -> None:
+    def after(self, plan: Plan) -> None:
+        """A plan has ended: the step that it is the target of ends too, or a plan with ``restart`` is made anew."""
         parent = plan.parent
         if parent is not None:
             if parent.step_states[plan.parent_number] == RUNNING:

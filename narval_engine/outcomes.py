@@ -108,6 +108,12 @@ def _mismatch(entry: OutputProgram, elements: list[Element], inputs: dict[str, A
     return None
 
 
+def of_elements(state: str, elements: list[Element]) -> Outcome:
+    """An outcome that a journal kept."""
+    errors = [each for each in elements if isinstance(each, ErrorElement)]
+    return Outcome(state, [each for each in elements if not isinstance(each, ErrorElement)], errors)
+
+
 def joined(outcomes: list[Outcome]) -> Outcome:
     """The outcome of a step from those of its calls (foreach): what was good stays, the worst state is the step's."""
     if len(outcomes) == 1:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from narval_engine import progress
 from narval_engine.elements import Element, ErrorElement
 from narval_engine.memory import Memory
-from narval_engine.plans import FAILED, RUNNING, WAIT_CONDITION, WAIT_TIME, Plan
+from narval_engine.plans import FAIL, RUNNING, WAIT_CONDITION, WAIT_TIME, Plan
 from narval_engine.waiting import WaitingRoom
 
 
@@ -163,9 +163,14 @@ class World:
         self.agenda.evaluate.append((plan, fact.number))
 
     def _plan_failed(self, fact: Fact) -> None:
-        """The plan is failing; ``elements`` are its own errors, ``detail`` the reason if it was cancelled."""
+        """The plan is failing; ``elements`` are its own errors, ``detail`` the reason if it was cancelled.
+
+        ``number`` is the error transition whose conditions were not met, if that is why.
+        """
         plan = fact.plan
         assert plan is not None
+        if fact.number >= 0:
+            plan.transition_states[fact.number] = FAIL
         for error in fact.elements:
             error.made_by_plan = plan.eid
             assert isinstance(error, ErrorElement)
@@ -233,6 +238,3 @@ def unhandled(plan: Plan) -> bool:
 
 def _ways(plan: Plan, step: str) -> tuple[int, ...]:
     return next(each.outgoing for each in plan.program.steps if each.id == step)
-
-
-__all__ = ["FAILED", "Fact", "World", "elements_in", "unhandled"]

@@ -67,9 +67,10 @@ def _mark(element: Element, own: dict[str, str]) -> None:
 
 def start_plan_of(node: Node, mistakes: list[Mistake]) -> tuple[str, Iterable[Node]]:
     """The recipe that a start-plan names, and the nodes of what goes into the plan's context."""
-    for name in node.attributes:
-        if name not in {"recipe", "eid"}:
-            mistakes.append(Mistake(f"unknown attribute {name!r} of <start-plan>; allowed is recipe", node.place))
+    unknown = [name for name in node.attributes if name not in {"recipe", "eid"}]
+    mistakes += [
+        Mistake(f"unknown attribute {name!r} of <start-plan>; allowed is recipe", node.place) for name in unknown
+    ]
     if not node.attributes.get("recipe"):
         mistakes.append(Mistake("<start-plan> needs the attribute 'recipe'", node.place))
     return node.attributes.get("recipe", ""), node.children
@@ -77,7 +78,8 @@ def start_plan_of(node: Node, mistakes: list[Mistake]) -> tuple[str, Iterable[No
 
 def written(element: Element) -> str:
     """One element as XML. Raises encoding.EncodingError for an attribute that no file can hold."""
-    plain, kept = {}, {}
+    plain: dict[str, str] = {}
+    kept: dict[str, Any] = {}
     for name, value in element.__dict__.items():
         simple = isinstance(value, str) and _NAME.match(name) and not _IMPOSSIBLE.search(value) and name != "eid"
         (plain if simple and name not in {"text", "children"} else kept)[name] = value

@@ -14,7 +14,7 @@ OWN = "narval:"
 
 
 class Node:
-    """An XML element: ``tag`` and ``attributes`` without prefixes, ``own`` the attributes that begin with ``narval:``."""
+    """An XML element: ``tag`` and ``attributes`` without prefixes, ``own`` those that begin with ``narval:``."""
 
     __slots__ = ("attributes", "children", "own", "place", "tag", "texts")
 
@@ -154,7 +154,7 @@ class Reading:
             found = float(int(value)) if whole else float(value)
         except ValueError:
             found = float("nan")
-        if found != found or found in {float("inf"), float("-inf")}:  # noqa: PLR0124 -- that is how NaN is told
+        if found != found or found in {float("inf"), float("-inf")}:
             kind = "a whole number" if whole else "a number"
             self.wrong(f"{name}={value!r} of <{node.tag}>; it is {kind}", node.place)
             return None

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from stage import Stage  # noqa: E402 -- found only by the line above
+from tests.engine.stage import Stage
 
 
 class Stages:

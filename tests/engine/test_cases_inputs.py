@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from stage import Cases, Stage, kinds, makes, matching, of, states, takes, values, when, written, x, y, z
 
 from narval_engine import Input, Output, RecipeError
+from tests.engine.stage import Cases, Stage, kinds, makes, matching, of, states, takes, values, when, written, x, y, z
 
 case = Cases()
 

@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 import pytest
-from stage import Cases, Stage, kinds, makes, matching, of, states, takes, values, when, written, x, y, z
 
 from narval_engine import ErrorElement, Output, Plan, PlanStep, RecipeError
+from tests.engine.stage import Cases, Stage, kinds, makes, matching, of, states, takes, values, when, written, x, y, z
 
 case = Cases()
 
@@ -46,7 +46,7 @@ def _(s: Stage) -> None:
 @case("E04")
 def _(s: Stage) -> None:
     changes = {"x": {"foreach": "nonesuch"}}
-    with pytest.raises(RecipeError, match="foreach names 'nonesuch', no input of a.x; its inputs are: i"):
+    with pytest.raises(RecipeError, match=r"foreach names 'nonesuch', no input of a\.x; its inputs are: i"):
         s.recipe("R", "x", changes=changes)
     s.recipe("R", "x", changes=changes, unchecked=True)
     plan = s.run("R", x(1))

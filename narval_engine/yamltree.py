@@ -1,0 +1,177 @@
+"""YAML as a tree of items that know their lines, read without aliases, so that no file can grow on being read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from narval_engine.places import Mistake, Place
+
+_DEEPEST = 50
+
+
+class Item:
+    """A part of a YAML text: a mapping, a list or a scalar, with its value and its line."""
+
+    __slots__ = ("_file", "_node", "_value")
+
+    def __init__(self, node: yaml.Node, file: str) -> None:
+        self._node = node
+        self._file = file
+        self._value: Any = self
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self._file, self._node.start_mark.line + 1)
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it has keys."""
+        return isinstance(self._node, yaml.MappingNode)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list."""
+        return isinstance(self._node, yaml.SequenceNode)
+
+    @property
+    def value(self) -> Any:
+        """It as plain Python data."""
+        if self._value is self:
+            self._value = _constructed(self._node)
+        return self._value
+
+    def pairs(self) -> Iterator[tuple[str, Item]]:
+        """The keys, as text, with their items."""
+        assert isinstance(self._node, yaml.MappingNode)
+        for key, node in self._node.value:
+            yield str(_constructed(key)), Item(node, self._file)
+
+    def children(self) -> Iterator[Item]:
+        """The items of a list."""
+        assert isinstance(self._node, yaml.SequenceNode)
+        for node in self._node.value:
+            yield Item(node, self._file)
+
+
+def _constructed(node: yaml.Node) -> Any:
+    constructor = yaml.constructor.SafeConstructor()
+    return constructor.construct_document(node)  # type: ignore[no-untyped-call] # PyYAML's stubs leave it out
+
+
+def parsed(text: str | bytes, file: str, mistakes: list[Mistake]) -> Item | None:
+    """The root of a YAML text of one document, or ``None`` and a mistake."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is None:
+            mistakes.append(Mistake("is empty", Place(file, 1)))
+            return None
+        problem = _unwanted(node, file)
+        if problem is not None:
+            mistakes.append(problem)
+            return None
+        root = Item(node, file)
+        _ = root.value
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
+        mistakes.append(Mistake(f"is no YAML: {error.problem or error.context}", Place(file, line)))
+        return None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mistakes.append(Mistake(f"is no YAML: {error or type(error).__name__}".splitlines()[0], Place(file, 1)))
+        return None
+    return root
+
+
+def _unwanted(root: yaml.Node, file: str) -> Mistake | None:
+    """Aliases, which can make much of little, depth that nobody writes, keys that are there twice."""
+    seen: set[int] = set()
+    waiting = [(root, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        place = Place(file, node.start_mark.line + 1)
+        if id(node) in seen and not isinstance(node, yaml.ScalarNode):
+            return Mistake("aliases (*name) are not read here", place)
+        if depth > _DEEPEST:
+            return Mistake(f"is nested deeper than {_DEEPEST}", place)
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _value in node.value if isinstance(key, yaml.ScalarNode)]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                return Mistake(f"the key {twice[0]!r} is there twice", place)
+            waiting += [(part, depth + 1) for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [(part, depth + 1) for part in node.value]
+    return None
+
+
+class YamlReading:
+    """Reads keys of mappings, and collects whatever is wrong with them."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+
+    def wrong(self, message: str, item: Item) -> None:
+        """Notes a mistake."""
+        self.mistakes.append(Mistake(message, item.place))
+
+    def mapping(self, item: Item, allowed: Sequence[str], what: str, required: Sequence[str] = ()) -> dict[str, Item]:
+        """The keys of a mapping, which has to have the required ones and may have no others than these."""
+        if not item.is_mapping:
+            if item.value is not None or required:
+                self.wrong(f"{what} is a mapping; its keys are {', '.join(allowed)}", item)
+            return {}
+        keys = {}
+        for name, each in item.pairs():
+            if name in allowed:
+                keys[name] = each
+                continue
+            near = difflib.get_close_matches(name, allowed, 1, 0.6)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            self.wrong(f"unknown key {name!r} of {what}; {hint}allowed are {', '.join(allowed)}", each)
+        for name in required:
+            if name not in keys:
+                self.wrong(f"{what} needs the key {name!r}", item)
+        return keys
+
+    def items(self, item: Item, what: str) -> list[Item]:
+        """The items of a list."""
+        if item.is_list:
+            return list(item.children())
+        if item.value is not None:
+            self.wrong(f"{what} is a list", item)
+        return []
+
+    def text(self, keys: dict[str, Item], name: str) -> str | None:
+        """A text; ``None`` if it is not there."""
+        item = keys.get(name)
+        if item is None or item.value is None:
+            return None
+        if isinstance(item.value, str | int | float) and not isinstance(item.value, bool):
+            return str(item.value)
+        self.wrong(f"{name} is text", item)
+        return None
+
+    def flag(self, keys: dict[str, Item], name: str) -> bool | None:
+        """True or false; ``None`` if it is not there."""
+        item = keys.get(name)
+        if item is None:
+            return None
+        if isinstance(item.value, bool):
+            return item.value
+        self.wrong(f"{name} is true or false", item)
+        return None
+
+    def number(self, keys: dict[str, Item], name: str) -> float | None:
+        """A number; ``None`` if it is not there."""
+        item = keys.get(name)
+        if item is None or item.value is None:
+            return None
+        if isinstance(item.value, int | float) and not isinstance(item.value, bool) and abs(item.value) < 1e15:
+            return item.value
+        self.wrong(f"{name} is a number", item)
+        return None
