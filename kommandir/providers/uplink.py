@@ -26,6 +26,8 @@ _TUN = "/dev/net/tun"
 #: Seconds for the network to come up.
 _PATIENCE = 10.0
 _LOG = "uplink.log"
+#: The key of a record with the number and identity of each process of the uplink.
+_PROCESSES = "uplink_processes"
 #: Networks that lead back to this host by convention: its own loopback, and what means `this host` or `link`.
 _NEVER = ("169.254.0.0/16", "fe80::/10")
 
@@ -65,9 +67,11 @@ def start(records: Records, peon: str, record: Record, network: tuple[int, int])
     log = f"{records.path(peon)}/{_LOG}"
     for handle in network:
         os.set_inheritable(handle, True)
+    record[_PROCESSES] = []
     _route(network, "".join(f"route add blackhole {address}\n" for address in blocked()))
-    holder = _hold(network)
+    holder = _recorded(records, peon, record, _holder(network), log)
     try:
+        _await_program(holder, "sleep")
         command = _command(records.path(peon), network, holder)
         child = _recorded(records, peon, record, command, log)
         _wait(child, pid, log)
@@ -83,20 +87,20 @@ def _entry(network: tuple[int, int]) -> list[str]:
     return ["nsenter", f"--user=/proc/self/fd/{network[1]}"]
 
 
-def _hold(network: tuple[int, int]) -> int:
-    """A child that keeps the descriptors open, without capabilities, so that pasta, which has few, may look at them."""
-    bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "sleep", str(int(_PATIENCE) * 3)]
-    command = [*_entry(network), *bare]
-    child = os.posix_spawnp(command[0], command, os.environ)
+def _holder(network: tuple[int, int]) -> list[str]:
+    """A program that keeps the descriptors open, with no capabilities, so that pasta, which has few, may see them."""
+    return [*_entry(network), "setpriv", "--bounding-set=-all", "--inh-caps=-all", "sleep", str(int(_PATIENCE) * 3)]
+
+
+def _await_program(child: int, name: str) -> None:
+    """Wait until a child has become the program at the end of its command line."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         with open(f"/proc/{child}/comm", encoding="ascii", errors="replace") as file:
-            if file.read().strip() == "sleep":
-                return child
+            if file.read().strip() == name:
+                return
         time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    raise ProviderError(f"the namespace of the peon's network could not be entered: {' '.join(command)}")
+    raise ProviderError(f"the namespace of the peon's network could not be entered within {_PATIENCE:g} s")
 
 
 def _recorded(records: Records, peon: str, record: Record, command: list[str], log: str) -> int:
@@ -108,7 +112,9 @@ def _recorded(records: Records, peon: str, record: Record, command: list[str], l
         _become(command, waits, log)
     os.close(waits)
     try:
-        record["uplink_process"] = [child, processes.identity(child)]
+        known = record[_PROCESSES]
+        assert isinstance(known, list)
+        known.append([child, processes.identity(child)])
         records.write(peon, record)
         os.write(go, b"g")
     finally:
@@ -199,8 +205,7 @@ def blocked() -> list[str]:
 
 
 def stop(record: Record) -> None:
-    """End the uplink's process."""
-    recorded = record.get("uplink_process")
-    if isinstance(recorded, list):
-        pid, identity = recorded
+    """End the uplink's processes."""
+    recorded = record.get(_PROCESSES)
+    for pid, identity in recorded if isinstance(recorded, list) else []:
         processes.kill(int(pid), str(identity), f"the uplink of {record['name']}")

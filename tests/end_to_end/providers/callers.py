@@ -153,9 +153,11 @@ def users_of(state: Path) -> list[str]:
             continue
         try:
             command = (entry / "cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
+            told = command + (entry / "environ").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        if str(state).encode() in command:
+        # podman keeps one process a user, which holds his namespace and belongs to no container.
+        if str(state).encode() in told and not command.startswith((b"podman", b"catatonit")):
             found.append(command.replace(b"\0", b" ").decode(errors="replace"))
     return found
 

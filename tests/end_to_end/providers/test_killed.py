@@ -18,19 +18,19 @@ from tests.end_to_end.providers.callers import FAR, Provider, left_of, users_of
 _SEED = int(os.environ.get("EXEKUTIR_TEST_SEED", "20"))
 
 
-@pytest.mark.parametrize("action", ["create", "reboot", "destroy"])
+@pytest.mark.parametrize("action", ["create", "uplink", "reboot", "destroy"])
 def test_a_killed_action_leaves_nothing_that_destruction_does_not_find(
     namespace: Provider, job: str, action: str
 ) -> None:
     moments = random.Random(f"{_SEED}-{action}")
     for number in range(8):
         peon = f"k{number}-{job}"
-        command = namespace.create_command(peon, job)
-        if action != "create":
+        command = namespace.create_command(peon, job, *(["--uplink"] if action == "uplink" else []))
+        if action in ("reboot", "destroy"):
             namespace.create(peon, job)
             command = namespace.command(action, peon, "--uuid", job)
         child = namespace.caller.start(command)
-        time.sleep(moments.uniform(0, 0.07))
+        time.sleep(moments.uniform(0, 0.3 if action == "uplink" else 0.07))
         child.send_signal(signal.SIGKILL)
         child.wait()
         listed = [entry for entry in namespace.told("list") if entry["name"] == peon]
@@ -38,7 +38,7 @@ def test_a_killed_action_leaves_nothing_that_destruction_does_not_find(
         assert [entry["uuid"] for entry in listed] == [job] * there
         namespace.destroy(peon, job)
         assert left_of(namespace, peon) == []
-    assert users_of(namespace.caller.state / "namespace") == []
+    assert users_of(namespace.caller.state) == []
 
 
 def test_a_killed_creation_is_finished_by_the_next_one(namespace: Provider, job: str) -> None:
