@@ -21,7 +21,7 @@ __all__ = ["Output", "concluded", "opened"]
 
 @contextmanager
 def opened(
-    form: str, *, verbosity: int, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]
+    form: str, *, verbosity: int, stdout: TextIO | None, stderr: TextIO | None, environ: Mapping[str, str]
 ) -> Iterator[Screen]:
     """A subscriber for the event stream that shows a job on ``stdout`` as long as it is open.
 
@@ -35,7 +35,7 @@ def opened(
         screen.close()
 
 
-def _painter(form: str, verbosity: int, stdout: TextIO, environ: Mapping[str, str]) -> Painter:
+def _painter(form: str, verbosity: int, stdout: TextIO | None, environ: Mapping[str, str]) -> Painter:
     looks = chosen(form, stdout, environ)
     output = Output(stdout)
     if looks.form == "board":
@@ -49,7 +49,7 @@ def _painter(form: str, verbosity: int, stdout: TextIO, environ: Mapping[str, st
     return Lines(output, verbosity=verbosity, colour=looks.colour)
 
 
-def concluded(verdict: Verdict, form: str, *, stdout: TextIO, environ: Mapping[str, str]) -> None:
+def concluded(verdict: Verdict, form: str, *, stdout: TextIO | None, environ: Mapping[str, str]) -> None:
     """Print the verdict, its failures and the path, after the display was closed; nothing as JSON. Never raises."""
     from exekutir.display.lines import coloured
 

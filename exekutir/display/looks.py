@@ -19,7 +19,7 @@ class Looks(NamedTuple):
     unicode: bool
 
 
-def chosen(asked: str, stdout: TextIO, environ: Mapping[str, str]) -> Looks:
+def chosen(asked: str, stdout: TextIO | None, environ: Mapping[str, str]) -> Looks:
     """The looks for ``asked`` (auto, plain, json) on ``stdout``.
 
     ``CI`` and ``TERM=dumb`` mean no cursor movement; ``NO_COLOR`` wins over ``FORCE_COLOR``, and that over all else.
@@ -39,7 +39,7 @@ def _set(environ: Mapping[str, str], name: str) -> bool:
     return environ.get(name, "").lower() not in ("", "0", "false", "no")
 
 
-def _understands_unicode(stdout: TextIO, environ: Mapping[str, str]) -> bool:
+def _understands_unicode(stdout: TextIO | None, environ: Mapping[str, str]) -> bool:
     locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
     encoding = (getattr(stdout, "encoding", None) or "").lower().replace("-", "")
     return encoding == "utf8" and "utf" in locale.lower()

@@ -67,6 +67,14 @@ def test_a_non_blocking_pipe_loses_nothing() -> None:
     assert not output.gone
 
 
+def test_no_stream_at_all() -> None:
+    output = Output(None)
+    output.write("x")
+    output.flush()
+    assert output.gone
+    assert not output.isatty()
+
+
 PROGRAM = """
 import os, sys
 from exekutir import display
@@ -93,4 +101,12 @@ def test_a_program_whose_reader_goes_away_comes_to_its_end(tmp_path: Path, check
     said = child.stderr.read()
     child.stderr.close()
     assert (child.wait(60), said) == (0, b"")
+    assert (tmp_path / "came to its end").exists()
+
+
+@pytest.mark.parametrize("form", ["auto", "plain", "json"])
+def test_a_program_without_standard_streams_comes_to_its_end(tmp_path: Path, checkout: Path, form: str) -> None:
+    command = ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-c", PROGRAM, str(tmp_path), form]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(checkout)}
+    assert subprocess.run(command, env=environ).returncode == 0
     assert (tmp_path / "came to its end").exists()
