@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from kommandir.errors import ProvisioningError, UsageError
 from kommandir.journal import FILE_NAME as JOURNAL
 from kommandir.journal import Journal
 from kommandir.process import Outcome
+from kommandir.providers import registry
 
 #: Seconds that a provider may take for what needs no new host.
 LIMIT = 120.0
@@ -23,18 +22,9 @@ LIMIT = 120.0
 
 def provider_program(workspace: Path, provider: str) -> list[str] | None:
     """How to call a provider: an executable in the job's ``providers/``, or one of ours; None for any other name."""
-    own = workspace / "providers" / provider
-    if provider and own.is_file() and os.access(own, os.X_OK):
-        return [str(own)]
-    shipped = Path(__file__).parent / "providers" / f"{provider}.py"
-    if provider.isidentifier() and shipped.is_file() and _answers(shipped):
-        return [sys.executable, "-m", f"kommandir.providers.{provider}"]
-    return None
-
-
-def _answers(module: Path) -> bool:
-    """Whether a module of the providers is one itself, and no part that they share."""
-    return "__main__" in module.read_text(encoding="utf-8")
+    if provider not in registry.names(workspace):
+        return None
+    return registry.provider_executable(provider, workspace)
 
 
 def provider_command(

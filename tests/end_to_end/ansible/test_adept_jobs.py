@@ -62,6 +62,8 @@ PEON_PLAY = """---
             - '"topic" in group_names'
             - 'nothing | default() in empty'
             - 'hostvars.kommandir.workspace == workspace'
+            - 'kommandir_workspace == workspace'
+            - 'hostvars.kommandir.kommandir_workspace == workspace'
             - 'ansible_private_key_file == workspace ~ "/ssh/kommandir_key"'
             - 'hostvarsfile == workspace ~ "/inventory/host_vars/" ~ inventory_hostname ~ ".yml"'
     - copy:
