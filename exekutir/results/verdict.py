@@ -16,6 +16,7 @@ IN_FULL = 8
 IN_A_LINE = 40
 _MESSAGE_LINES = 12
 _OUTPUT_LINES = 12
+_LONGEST = 400
 _TESTS_SHOWN = 10
 
 
@@ -92,10 +93,10 @@ class Verdict:
         yield f"  {place(group)}"
         message = [line for line in failure.message.splitlines() if line.strip()]
         for line in message[:_MESSAGE_LINES]:
-            yield f"      {line}"
+            yield f"      {_bounded(line)}"
         output = [line for line in tail(failure.output, _OUTPUT_LINES) if line not in message]
         for line in output:
-            yield f"    | {line}"
+            yield f"    | {_bounded(line)}"
         log = next((path for path in (inside(self.results, item.log) for item in group) if path), None)
         if log:
             yield f"    all of it: {log}"
@@ -126,6 +127,10 @@ class Verdict:
         bad = sum(file.number("failed", "error") for file in self.job.tests)
         if self.good and bad and "run" in self.contexts:
             yield f"  but {count(bad, 'test')} of the peons' own files failed; the job did not make that its verdict"
+
+
+def _bounded(line: str) -> str:
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
 
 
 def _tests_line(file: JUnitFile, bad: int) -> str:

@@ -109,3 +109,10 @@ def test_names() -> None:
         "a and b",
         "a, b and 1 more",
     ]
+
+
+def test_a_very_long_line_is_cut(told: Told) -> None:
+    told.started("run")
+    told.task("run", "t", {"one": {"outcome": "failed", "message": "m" * 3000, "stdout": "o" * 3000}})
+    told.finished("run", 1)
+    assert max(len(line) for line in lines(told, 1).splitlines()) < 450
