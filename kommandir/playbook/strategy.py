@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from kommandir import yamlfile
+from kommandir.errors import UsageError
 from kommandir.journal import FILE_NAME, Journal
 
 #: The variable of a job that says ``never`` or ``auto``.
@@ -23,9 +25,7 @@ def environment(workspace: Path, given: Mapping[str, str]) -> dict[str, str]:
 
     ``given`` is the environment of the playbook. A play that names a strategy has its own in any case.
     """
-    if given.get(VARIABLE, "auto") == "never" or "ANSIBLE_STRATEGY" in given:
-        return {}
-    if not _has_peons(workspace):
+    if "ANSIBLE_STRATEGY" in given or not _has_peons(workspace) or _wanted(workspace, given) == "never":
         return {}
     configured = _configured(given.get("ANSIBLE_CONFIG"))
     plugins = None if "strategy" in configured else _plugins()
@@ -40,6 +40,16 @@ def _has_peons(workspace: Path) -> bool:
     """On this host alone mitogen costs more than it saves."""
     peons = Journal(workspace / FILE_NAME).peons().values()
     return any(peon.may_exist for peon in peons)
+
+
+def _wanted(workspace: Path, given: Mapping[str, str]) -> str:
+    """What the variable says, in ``job.xn`` or among those of the job."""
+    if VARIABLE in given:
+        return given[VARIABLE]
+    try:
+        return str(yamlfile.mapping(workspace / "kommandir_vars.yml").value.get(VARIABLE, "auto"))
+    except UsageError:
+        return "auto"  # a file that is missing or broken is not for us to tell of: Ansible reads it too
 
 
 def _configured(config: str | None) -> frozenset[str]:

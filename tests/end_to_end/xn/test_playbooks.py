@@ -191,9 +191,7 @@ FAR = "far ansible_host=127.0.0.1 ansible_port=1 ansible_connection=ssh\n"
     ("role", "inventory", "context", "code"),
     [
         (None, FAR, "run", ExitCode.UNREACHABLE),
-        (None, FAR, "setup", ExitCode.UNREACHABLE),
         ("peon_created", "", "setup", ExitCode.PROVISIONING_FAILED),
-        ("peon_destroyed", "", "cleanup", ExitCode.PROVISIONING_FAILED),
         ("mine", "", "setup", ExitCode.JOB_FAILED),
         ("mine", "", "run", ExitCode.TESTS_FAILED),
         ("mine", FAR, "run", ExitCode.UNREACHABLE),
@@ -292,9 +290,8 @@ def test_a_prompt_waits_for_nobody(job: Job) -> None:
     assert job.of("task_result")[-1]["message"] == "nothing"
 
 
-@pytest.mark.parametrize("connection", ["paramiko", "ansible.builtin.paramiko_ssh"])
-def test_a_connection_of_paramiko_has_it(job: Job, connection: str) -> None:
-    job.write("inventory", FAR.replace("=ssh", f"={connection}"))
+def test_a_connection_of_paramiko_has_it(job: Job) -> None:
+    job.write("inventory", FAR.replace("=ssh", "=paramiko"))
     result = job.play("- hosts: all\n  gather_facts: false\n  tasks: [{ansible.builtin.command: ls}]\n")
     assert result.outcome == ExitCode.UNREACHABLE
     assert "Unable to connect to port 1 on 127.0.0.1" in result.failures[0].message

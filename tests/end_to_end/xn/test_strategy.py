@@ -26,20 +26,20 @@ def with_peon(job: Job, state: str = "peon_created") -> None:
 @pytest.mark.parametrize(
     ("state", "before", "config", "strategy"),
     [
-        (None, "", "", "linear"),
-        ("peon_created", "", "", "mitogen_linear"),
+        ("peon_created", "kommandir_vars", "", "linear"),
         ("peon_destroyed", "", "", "linear"),
         ("peon_created", "- variable: {name: mitogen, value: never}\n", "", "linear"),
-        ("peon_created", "- variable: {name: ANSIBLE_STRATEGY, value: host_pinned}\n", "", "host_pinned"),
         ("peon_created", "", "strategy = free\n", "free"),
         ("peon_created", "", "forks = 3\n", "mitogen_linear"),
     ],
 )
-def test_which_strategy_is_used(job: Job, state: str | None, before: str, config: str, strategy: str) -> None:
-    if state:
-        with_peon(job, state)
+def test_which_strategy_is_used(job: Job, state: str, before: str, config: str, strategy: str) -> None:
+    with_peon(job, state)
     job.write("ansible.cfg", f"[defaults]\n{config}")
     job.write("play.yml", SHOW)
+    if before == "kommandir_vars":
+        job.write("kommandir_vars.yml", "mitogen: never\n")
+        before = ""
     result = job.run(f"{before}- playbook: {{filepath: play.yml, inventory: inventory}}")
     assert result.exit_code == 0, result
     assert job.read("shown") == strategy
