@@ -235,7 +235,7 @@ def _disconnect(task: PeonTask) -> None:
 
     connection = task.action._connection
     if getattr(connection, "transport", "") == "ssh":
-        with contextlib.suppress(AnsibleError):
+        with contextlib.suppress(AnsibleError, OSError):
             connection.reset()
 
 

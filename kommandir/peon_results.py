@@ -54,7 +54,7 @@ def failed(
         f"role:    {failure.role or 'none that Ansible names'}",
         f"task:    {failure.task}{place}",
         *(f"{'why:' if not number else '':8} {line}" for number, line in enumerate([*lines[:_LINES], *cut])),
-        f"output:  results/{peon}/ and results/events.jsonl",
+        _output(workspace, peon),
     ]
     return _written(workspace, peon, text, redactor)
 
@@ -65,14 +65,14 @@ def started(workspace: Path, peon: str, role: str, *, job: str, context: str) ->
         f"The peon {peon} did not get to the end of the role {role}{_during(context, job)}.",
         f"role:    {role}",
         "why:     it was killed, it stopped answering, or it is still at work",
-        f"output:  results/{peon}/ and results/events.jsonl",
+        _output(workspace, peon),
     ]
     return _written(workspace, peon, text, None)
 
 
 def succeeded(workspace: Path, peon: str, *, job: str, context: str) -> Path:
     """Write that all went well."""
-    text = [f"The peon {peon} did well{_during(context, job)}.", f"output:  results/{peon}/"]
+    text = [f"The peon {peon} did well{_during(context, job)}.", _output(workspace, peon)]
     return _written(workspace, peon, text, None)
 
 
@@ -94,6 +94,12 @@ def facts(workspace: Path, peon: str, gathered: Mapping[str, Any], redactor: Red
 
 def _during(context: str, job: str) -> str:
     return (f" in the context {context}" if context else "") + (f" of the job {job}" if job else "")
+
+
+def _output(workspace: Path, peon: str) -> str:
+    """Where its output is; by hand there are no logs but on the terminal."""
+    logs = " and results/logs/" if (workspace / peon_files.RESULTS / "logs").is_dir() else ""
+    return f"output:  results/{peon}/{logs}"
 
 
 def _written(workspace: Path, peon: str, lines: list[str], redactor: Redactor | None) -> Path:
