@@ -18,6 +18,17 @@ from kommandir.version import __version__
 @click.version_option(__version__, message="exekutir %(version)s")
 def main() -> None:
     """Take a job through its contexts on real, throw-away hosts: setup, run, cleanup. Leave nothing behind."""
+    _streams_opened()
+
+
+def _streams_opened() -> None:
+    """Whoever closed our streams (``>&-``) wants to see nothing; libraries, and the next open file, need them there."""
+    import os
+
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _transition(name: str, help_text: str) -> Callable[..., Any]:
@@ -49,8 +60,10 @@ def _perform(name: str, asked: Options) -> None:
     ) as screen:
         perform = contexts.perform_all if name == "all" else _one(name)
         code = perform(asked, screen, errors)
+    told = display.Output(sys.stderr)  # survives a reader that goes away, and so does the exit code
+    told.write(errors.getvalue())
+    told.flush()
     contexts.verdict_shown(name, asked, code)
-    click.echo(errors.getvalue(), err=True, nl=False)
     sys.exit(code)
 
 
