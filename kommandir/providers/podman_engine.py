@@ -14,6 +14,8 @@ from kommandir.providers.faults import ProviderError
 TAG = "io.exekutir.peon"
 UUID = "io.exekutir.uuid"
 EXPIRES = "io.exekutir.expires"
+#: The state directory whose records tell of the container, as a lease that was renewed is written there only.
+STATE = "io.exekutir.state"
 #: Seconds that one call of podman may take; pulling an image is the longest.
 PATIENCE = 600.0
 _OPEN_FILES = 65536

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from kommandir.providers import identities, limits, podman_engine, records, rootfs_cache, ssh
+from kommandir.providers import identities, limits, podman_engine, records, rootfs_cache, ssh, uplink
 from kommandir.providers.command import Option, Request
 from kommandir.providers.faults import ProviderError, ProviderUsageError
 
@@ -21,22 +21,26 @@ summary = "a container of podman, of root or of any user; from our root filesyst
 options: tuple[Option, ...] = (
     Option("memory", "number", 4096, "MiB of memory, 0 for no limit (default 4096)"),
     Option("processes", "number", 4096, "number of processes, 0 for no limit (default 4096)"),
+    Option("uplink", "switch", False, "reach the outside, but never this host (needs pasta)"),
     Option("image", "text", "", "image with python3 and openssh-server; default: made of our root filesystem"),
 )
 _RECORDS = records.Records(name)
 _ENGINE = podman_engine.Engine(_RECORDS.directory)
 _FILES = "files"
+_RESOLVER = "resolv.conf"
 #: Seconds for which a container may refuse to go away.
 _PATIENCE = 20.0
 
 
 def create(request: Request) -> Mapping[str, object]:
     """Discover the peon, start it when it stopped, or create it; its host variables."""
+    if request.options["uplink"]:
+        uplink.check()
     with _RECORDS.held(request.name):
         record = _RECORDS.owned(request.name, request.uuid)
         container = _container(request)
         if record is None or record.get("state") != "complete" or container is None:
-            _remove(request.name, container)
+            _remove(request.name, record or {}, container)
             record = _form(request)
             _begin(request, record)
         elif container.get("State") != "running":
@@ -54,6 +58,9 @@ def _container(request: Request) -> Container | None:
     found = podman_engine.labels(container)
     if podman_engine.TAG not in found:
         raise ProviderUsageError(f"the container {request.name} is not ours (no label {podman_engine.TAG}): left alone")
+    if found.get(podman_engine.STATE, _RECORDS.directory) != _RECORDS.directory:
+        place = found[podman_engine.STATE]
+        raise ProviderUsageError(f"the container {request.name} belongs to the records in {place}: left alone")
     owner = found.get(podman_engine.UUID)
     if owner != request.uuid:
         raise ProviderUsageError(
@@ -72,6 +79,7 @@ def _form(request: Request) -> Record:
         "state": "forming",
         "host_name": request.host_name,
         "image": request.text("image") or _own_image(),
+        "uplink": bool(request.options["uplink"]),
         "boots": 1,
     }
     public_key = ssh.read_public_key(request.text("public_key"))
@@ -112,12 +120,13 @@ def _begin(request: Request, record: Record) -> None:
         podman_engine.TAG: request.name,
         podman_engine.UUID: request.uuid,
         podman_engine.EXPIRES: str(request.number("expires")),
+        podman_engine.STATE: _RECORDS.directory,
     }
     arguments += [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
     try:
         _launch(request.name, record, *_run_arguments(request, directory, str(record["image"]), arguments))
     except BaseException:
-        _remove(request.name, _container(request))
+        _remove(request.name, record, _container(request))
         raise
     record["state"] = "complete"
 
@@ -126,6 +135,8 @@ def _run_arguments(request: Request, directory: str, image: str, arguments: list
     volume = f"{directory}/{_FILES}:{ssh.FOLDER}:ro"
     fixed = ["--network", "none", "--systemd", "false", "--entrypoint", "", "--user", "0:0", "--workdir", "/"]
     named = ["--name", request.name, "--hostname", request.host_name, "--volume", volume]
+    if request.options["uplink"]:
+        named += ["--volume", f"{directory}/{_FILES}/{_RESOLVER}:/etc/resolv.conf:ro"]
     return [
         "run",
         "--detach",
@@ -143,7 +154,8 @@ def _run_arguments(request: Request, directory: str, image: str, arguments: list
 def _write_files(directory: str, owner: int | None) -> None:
     folder = f"{directory}/{_FILES}"
     os.makedirs(folder, exist_ok=True)
-    for file, (mode, content) in ssh.server_files(directory).items():
+    files = {**ssh.server_files(directory), _RESOLVER: (0o644, uplink.resolver_file())}
+    for file, (mode, content) in files.items():
         path = f"{folder}/{file}"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with open(handle, "wb") as opened:
@@ -191,6 +203,21 @@ def _launch(peon: str, record: Record, *arguments: str) -> None:
     finally:
         os.close(listener)
     _check(peon, str(record["image"]))
+    if record["uplink"]:
+        _connect(peon, record)
+
+
+def _connect(peon: str, record: Record) -> None:
+    """Give the container an uplink; its root has no right to change its network."""
+    uplink.stop(record)
+    pid = int(_ENGINE.demand("inspect", "--format", "{{.State.Pid}}", peon))
+    record["pid"] = pid
+    network = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("net", "user")]
+    try:
+        uplink.start(_RECORDS, peon, record, (network[0], network[1]))
+    finally:
+        for handle in network:
+            os.close(handle)
 
 
 def _check(peon: str, image: str) -> None:
@@ -210,6 +237,7 @@ def _variables(peon: str, record: Record) -> dict[str, object]:
         "provider": name,
         "expires": record["expires"],
         "limits": record["holds"],
+        "uplink": record["uplink"],
         "boots": record["boots"],
     }
 
@@ -217,11 +245,12 @@ def _variables(peon: str, record: Record) -> dict[str, object]:
 def destroy(request: Request) -> None:
     """Remove the container and its files; nothing to do when they are gone."""
     with _RECORDS.held(request.name):
-        _RECORDS.owned(request.name, request.uuid)
-        _remove(request.name, _container(request))
+        record = _RECORDS.owned(request.name, request.uuid)
+        _remove(request.name, record or {}, _container(request))
 
 
-def _remove(peon: str, container: Container | None) -> None:
+def _remove(peon: str, record: Record, container: Container | None) -> None:
+    uplink.stop(record)
     if container is not None:
         _remove_container(str(container["Id"]))
     directory = _RECORDS.path(peon)
@@ -255,6 +284,7 @@ def reboot(request: Request) -> Mapping[str, object]:
         assert isinstance(boots, int)
         record["boots"] = boots + 1
         _RECORDS.write(request.name, record)
+        uplink.stop(record)
         _ENGINE.demand("stop", "--time", "0", str(container["Id"]))
         _launch(request.name, record, "start", str(container["Id"]))
         return _variables(request.name, record)
@@ -273,7 +303,8 @@ def renew(request: Request) -> None:
 def listing() -> list[Record]:
     """Every container of ours and every record, whole or half."""
     containers = {}
-    for container in _ENGINE.containers(f"label={podman_engine.TAG}"):
+    own = f"label={podman_engine.STATE}={_RECORDS.directory}"
+    for container in _ENGINE.containers(f"label={podman_engine.TAG}", own):
         containers[podman_engine.labels(container)[podman_engine.TAG]] = container
     return [_listed(peon, containers.get(peon)) for peon in sorted({*_RECORDS.names(), *containers})]
 

@@ -164,13 +164,14 @@ def users_of(state: Path) -> list[str]:
 
 def left_of(provider: Provider, peon: str) -> list[str]:
     """What is left of a peon on this host: files, mounts, control groups, processes."""
-    place = provider.caller.state / provider.name
-    files = [str(path) for path in place.iterdir() if peon in path.name] if place.is_dir() else []
+    folder = provider.caller.state / provider.name
+    files = [str(path) for path in folder.iterdir() if peon in path.name] if folder.is_dir() else []
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if peon in line]
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/exekutir-{peon}")]
+    # `walk`, as other groups come and go meanwhile.
+    groups = [place for place, _, _ in os.walk("/sys/fs/cgroup") if place.endswith(f"/exekutir-{peon}")]
     deadline = time.monotonic() + 10
     # A proxy or a shell of an ssh that was cut off needs a moment to notice.
-    while (processes := users_of(place / peon)) and time.monotonic() < deadline:
+    while (processes := users_of(folder / peon)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return files + mounts + groups + processes
 

@@ -131,6 +131,20 @@ def test_a_container_that_is_not_ours_is_left_alone(podman: Provider, job: str) 
         podman.caller.run(["env", *_environment(podman), "podman", "rm", "-f", "-t", "0", stranger])
 
 
+def test_a_container_of_other_records_is_left_alone(podman: Provider, job: str) -> None:
+    peon = f"elsewhere-{job}"
+    told = podman.create(peon, job)
+    podman.caller.extra["EXEKUTIR_STATE"] = str(podman.caller.home / f"state-{job}")
+    try:
+        assert podman.told("list") == []
+        refused = podman.call("destroy", peon, "--uuid", job)
+    finally:
+        podman.caller.extra.clear()
+    assert refused.returncode == 2
+    assert "belongs to the records in" in refused.stderr
+    assert podman.said(told, "echo there") == "there"
+
+
 def _environment(provider: Provider) -> list[str]:
     """The settings with which the provider calls podman."""
     place = provider.caller.state / "podman"
