@@ -29,11 +29,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        return _command(options)
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+
+
+def _command(options: argparse.Namespace) -> int:
+    """Runs the command. What the user got wrong is told as such, and not as a traceback."""
+    from narval_engine.places import RecipeError
+
+    try:
+        code: int = options.run(options)
+    except RecipeError as error:
+        return _refuse(error.mistakes)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _refuse([error])
+    except Exception as error:
+        if type(error).__name__ not in {"JournalError", "EncodingError"}:
+            raise
+        return _refuse([error])
     return code
 
 
@@ -44,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--home", type=Path, required=True, help="directory with modules/, recipes/ and data/memory.xml")
     run.add_argument("--recipe", metavar="GROUP.NAME", help="also start a plan of this recipe")
     _common(run)
+    run.add_argument("--save", type=Path, metavar="FILE", help="write memory to a file in the end, as a memory.xml")
     run.add_argument(
         "--watch", action="store_true", help="go on, and take elements from standard input, XML, one a line"
     )
@@ -153,6 +172,10 @@ def _start_all(engine: Engine, loaded: Home, recipe: str | None) -> None:
         else:
             message = f"{start.place}: start-plan names the unknown recipe {start.recipe!r}"
             engine.add_element(ErrorElement(message, "unknown recipe", recipe=start.recipe))
+    if loaded.plans:
+        from narval_engine import savedmemory
+
+        savedmemory.restore(engine, loaded.plans)
     if recipe is not None:
         engine.start_plan(recipe)
 
@@ -178,6 +201,10 @@ def _drive(engine: Engine, options: argparse.Namespace, out: TextIO) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if getattr(options, "save", None) is not None:
+        from narval_engine import savedmemory
+
+        savedmemory.write(engine, options.save)
     print(report.as_json(engine) if options.format == "json" else report.as_text(engine), file=out)
     return _SIGNALS[signal.Signals(caught[0])] if caught else report.exit_code(engine)
 
@@ -195,6 +222,9 @@ def _resume(options: argparse.Namespace) -> int:
         journal = _journal(path)
         with _engine(options, loaded, journal) as engine:
             resuming.resume(engine, journal)
+            if not engine.memory:
+                # It died before anything was written: nothing has happened yet.
+                _start(engine, loaded, None)
             return _drive(engine, options, out)
 
 

@@ -176,7 +176,7 @@ class Engine:
         self._cancelled = reason
         for job in list(self._running.values()):
             job.running.cancel(reason)
-        self._mail.put(lambda: None)
+        self.wake()
 
     def _soon(self, change: _Mail) -> None:
         def apply() -> None:
@@ -205,6 +205,30 @@ class Engine:
         finally:
             self._thread = None
             self.flush()
+
+    def serve(self, stopped: Callable[[], bool]) -> None:
+        """Runs until ``stopped()``, also while nothing can happen; ``wake`` and ``post_element`` have it look again."""
+        self._thread = threading.get_ident()
+        try:
+            while not stopped():
+                if not self._step(None, wait=True):
+                    self._mail.get()()
+        finally:
+            self._thread = None
+            self.flush()
+
+    def wake(self) -> None:
+        """Has ``run`` or ``serve`` look again whether there is something to do; from any thread."""
+        self._mail.put(lambda: None)
+
+    def post_element(self, element: Element) -> None:
+        """Puts an element into memory as soon as ``run`` or ``serve`` can; from any thread."""
+
+        def change() -> None:
+            self.machine.add_elements([element])
+            self.machine.settle()
+
+        self._mail.put(change)
 
     def _step(self, until: float | None, *, wait: bool) -> bool:
         """One round; false when there is nothing more to do."""

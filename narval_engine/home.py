@@ -33,6 +33,8 @@ class Home:
     recipes: list[Recipe] = field(default_factory=list)
     elements: list[Element] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
+    #: Plans of a memory that was saved, see savedmemory.
+    plans: list[Node] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
 
     @property
@@ -49,18 +51,21 @@ def load(directory: Path) -> Home:
     home = Home()
     for path in sorted((directory / "modules").glob("*.py")):
         modules.load(path, home.registry, home.mistakes)
-    for pattern in ("*.xsl", "*.xslt"):
-        for path in sorted((directory / "modules").glob(pattern)):
-            from narval_engine import transforms
-
-            transforms.load(path, home.registry, home.mistakes)
+    _load_transforms(directory / "modules", home)
     for path in _recipe_files(directory):
         home.recipes += recipes_in(path, home.mistakes)
-    _check(home)
     memory = directory / "data" / "memory.xml"
     if memory.exists():
         _read_memory(memory, home)
+    _check(home)
     return home
+
+
+def _load_transforms(folder: Path, home: Home) -> None:
+    for path in sorted((*folder.glob("*.xsl"), *folder.glob("*.xslt"))):
+        from narval_engine import transforms
+
+        transforms.load(path, home.registry, home.mistakes)
 
 
 def _recipe_files(directory: Path) -> Iterator[Path]:
@@ -81,7 +86,8 @@ def recipes_in(path: Path, mistakes: list[Mistake]) -> list[Recipe]:
         return xmlrecipes.recipes_of(data, str(path), mistakes)
     from narval_engine import yamlrecipes
 
-    return yamlrecipes.recipes_of(data, str(path), mistakes)
+    found: list[Recipe] = yamlrecipes.recipes_of(data, str(path), mistakes)
+    return found
 
 
 def _check(home: Home) -> None:
@@ -111,16 +117,22 @@ def _read_memory(path: Path, home: Home) -> None:
         home.mistakes.append(Mistake(f"unknown attribute {name!r} of <memory>; it has none", root.place))
     if root.text.strip():
         home.mistakes.append(Mistake(f"unexpected text {root.text.strip()[:40]!r} in <memory>", root.place))
+    _read_nodes(root, home)
+    _check_numbers(home, root)
+
+
+def _read_nodes(root: Node, home: Home) -> None:
     for node in root.children:
         if node.tag == "start-plan":
             home.starts.append(start_of(node, home.mistakes))
-        elif node.tag in {"plan", "recipe", "cookbook"}:
-            _read_kept(node, path, home)
+        elif node.tag == "plan":
+            home.plans.append(node)
+        elif node.tag in {"recipe", "cookbook"}:
+            home.recipes += xmlrecipes.recipes_below(node, home.mistakes)
         else:
             element = xmlelements.element_of(node, home.mistakes)
             if element is not None:
                 home.elements.append(element)
-    _check_numbers(home, root)
 
 
 def start_of(node: Node, mistakes: list[Mistake]) -> Start:
@@ -130,13 +142,6 @@ def start_of(node: Node, mistakes: list[Mistake]) -> Start:
     for each in given:
         mistakes += argument_mistakes(each)
     return Start(recipe, tuple(given), node.place)
-
-
-def _read_kept(node: Node, path: Path, home: Home) -> None:
-    """Recipes and plans of a memory that was saved."""
-    from narval_engine import savedmemory
-
-    savedmemory.read_kept(node, path, home)
 
 
 def _check_numbers(home: Home, root: Node) -> None:

@@ -27,7 +27,15 @@ def resume(engine: Engine, journal: SqliteJournal) -> None:
 
     ``Engine.run`` then goes on. Raises JournalError where the journal does not fit the recipes.
     """
-    replay = _Replay(engine.machine)
+    replay = replayed(engine, journal)
+    journal.known(replay.elements)
+    replay.clear()
+    follow_up(engine, replay)
+
+
+def replayed(engine: Engine, journal: SqliteJournal) -> Replay:
+    """Applies what is in the journal, and follows nothing up. Raises JournalError."""
+    replay = Replay(engine.machine)
     for entry in journal.entries():
         try:
             replay.apply(entry)
@@ -36,12 +44,10 @@ def resume(engine: Engine, journal: SqliteJournal) -> None:
                 f"{journal.path}: entry {entry.number} ({entry.kind}) does not fit: {error!r}\n"
                 f"  next: resume with the recipes and modules that the journal was begun with"
             ) from error
-    journal.known(replay.elements)
-    replay.clear()
-    follow_up(engine, replay)
+    return replay
 
 
-class _Replay:
+class Replay:
     """Turns entries into facts, and applies them."""
 
     def __init__(self, machine: Machine) -> None:
@@ -53,6 +59,7 @@ class _Replay:
         self.returned: _Calls = {}
 
     def apply(self, entry: Entry) -> None:
+        """Applies one entry; raises ValueError or the like where it does not fit what came before."""
         record = entry.record
         for content in record.get("new", ()):
             self._learn(content)
@@ -61,11 +68,11 @@ class _Replay:
         elements = tuple(self.element(eid) for eid in record.get("e", ()))
         detail = record.get("d")
         if entry.kind == "step_started" and plan is not None:
-            detail = {name: self._input(value) for name, value in (detail or {}).items()}
-            self.started[plan.eid or 0, number] = detail
+            assigned = {name: self._input(value) for name, value in (detail or {}).items()}
+            self.started[plan.eid or 0, number] = detail = assigned
             self._not_ready(plan, number)
         elif entry.kind == "call_ended" and plan is not None:
-            at, state = detail
+            at, state = record["d"]
             self.returned.setdefault((plan.eid or 0, number), {})[at] = (record.get("e", []), state)
         elif entry.kind == "plan_made":
             made = detail or {}
@@ -134,7 +141,7 @@ class _Replay:
             queue.remove((plan, number))
 
 
-def follow_up(engine: Engine, replay: _Replay) -> None:
+def follow_up(engine: Engine, replay: Replay) -> None:
     """What a process that died would have done next."""
     machine = engine.machine
     machine.now = engine.clock.now()
@@ -162,7 +169,7 @@ def _follow_transitions(machine: Machine, plan: Plan) -> None:
             machine.agenda.evaluate.append((plan, number))
 
 
-def _follow_step(engine: Engine, plan: Plan, number: int, replay: _Replay) -> None:
+def _follow_step(engine: Engine, plan: Plan, number: int, replay: Replay) -> None:
     step, machine = plan.program.steps[number], engine.machine
     if step.is_recipe:
         child = plan.children.get(number)
@@ -182,9 +189,10 @@ def _follow_step(engine: Engine, plan: Plan, number: int, replay: _Replay) -> No
         engine.run_again(call)
     else:
         for at in [at for at, outcome in enumerate(call.outcomes) if outcome is None]:
-            machine.call_ended(call, at, _interrupted(plan, step.id))
+            machine.call_ended(call, at, interrupted(plan, step.id))
 
 
-def _interrupted(plan: Plan, step: str) -> Outcome:
+def interrupted(plan: Plan, step: str) -> Outcome:
+    """The outcome of a step that was cut off."""
     message = f"step {step!r} of {plan.name} was running when the process that ran it died"
     return outcomes.failure("interrupted", message, plan=plan.eid, step=step)

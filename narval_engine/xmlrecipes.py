@@ -17,8 +17,11 @@ _INPUT = ("use", "list", "optional", "outdates", *_CONTEXT)
 def recipes_of(text: str | bytes, file: str, mistakes: list[Mistake]) -> list[Recipe]:
     """The recipes of a file whose root is a cookbook or a recipe; what is wrong with it is added to ``mistakes``."""
     root = parsed(text, file, mistakes)
-    if root is None:
-        return []
+    return [] if root is None else recipes_below(root, mistakes)
+
+
+def recipes_below(root: Node, mistakes: list[Mistake]) -> list[Recipe]:
+    """The recipes of a cookbook or recipe node."""
     reader = _Recipes(mistakes)
     if root.tag == "recipe":
         return [reader.recipe(root)]

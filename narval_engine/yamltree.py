@@ -60,7 +60,7 @@ class Item:
 
 def _constructed(node: yaml.Node) -> Any:
     constructor = yaml.constructor.SafeConstructor()
-    return constructor.construct_document(node)  # type: ignore[no-untyped-call] # PyYAML's stubs leave it out
+    return constructor.construct_document(node)
 
 
 def parsed(text: str | bytes, file: str, mistakes: list[Mistake]) -> Item | None:
@@ -81,7 +81,7 @@ def parsed(text: str | bytes, file: str, mistakes: list[Mistake]) -> Item | None
         mistakes.append(Mistake(f"is no YAML: {error.problem or error.context}", Place(file, line)))
         return None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mistakes.append(Mistake(f"is no YAML: {error or type(error).__name__}".splitlines()[0], Place(file, 1)))
+        mistakes.append(Mistake(f"is no YAML: {type(error).__name__} {error}".splitlines()[0], Place(file, 1)))
         return None
     return root
 

@@ -1,0 +1,40 @@
+"""``narval run --watch``: a service that takes elements from a stream, as XML, one a line."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import TextIO
+
+from narval_engine import xmlelements
+from narval_engine.engine import Engine
+from narval_engine.places import Mistake
+from narval_engine.xmltree import parsed
+
+
+def watch(engine: Engine, stream: TextIO, stopped: Callable[[], bool]) -> None:
+    """Runs the engine until the stream has ended and nothing more can happen, or ``stopped()``.
+
+    A line that is no element is told on standard error, with its number, and changes nothing.
+    """
+    reader = threading.Thread(target=_read, args=(engine, stream), name="narval-watch", daemon=True)
+    reader.start()
+    engine.serve(lambda: stopped() or not reader.is_alive())
+    if not stopped():
+        engine.run()
+
+
+def _read(engine: Engine, stream: TextIO) -> None:
+    for number, line in enumerate(stream, 1):
+        if not line.strip():
+            continue
+        mistakes: list[Mistake] = []
+        node = parsed(line, "standard input", mistakes, number)
+        element = None if node is None else xmlelements.element_of(node, mistakes)
+        for mistake in mistakes:
+            print(mistake, file=sys.stderr)
+        if element is not None:
+            element.eid = None
+            engine.post_element(element)
+    engine.wake()
