@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,15 @@ def other_caller(open_directory: Path, checkout: Path, tar: Path) -> Iterator[Ca
         yield caller
         _leave(caller)
     finally:
-        subprocess.run(["userdel", name], check=True)
+        _remove_user(name)
+
+
+def _remove_user(name: str) -> None:
+    """Remove a user; his last processes may still be on their way out."""
+    deadline = time.monotonic() + 60
+    while (outcome := subprocess.run(["userdel", name], capture_output=True, text=True)).returncode:
+        assert time.monotonic() < deadline, outcome.stderr
+        time.sleep(0.5)
 
 
 def _leave(caller: Caller) -> None:
