@@ -255,9 +255,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return getattr(error, "exit_code", 3)
 
 
+def _check_tar(source: Path) -> None:
+    import tarfile
+
+    try:
+        with tarfile.open(source, "r:") as tar:
+            tar.next()
+    except (OSError, tarfile.TarError) as error:
+        reason = (
+            error.strerror if isinstance(error, OSError) else "this is no tar, or a compressed one: uncompress it first"
+        )
+        raise ProviderUsageError(f"--from {source}: {reason}") from None
+
+
 def _perform(action: str, source: Path | None) -> int:
-    if source and not source.is_file():
-        raise ProviderUsageError(f"--from {source}: no such file")
+    if source:
+        _check_tar(source)
     if action == "build":
         tar = build_tar(source)
         try:
