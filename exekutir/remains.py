@@ -20,15 +20,16 @@ from kommandir.process import GRACE, tagged
 DESTRUCTION_LIMIT = 600.0
 
 
-def strays_ended(job: Job) -> int:
-    """End the processes that a killed context of this job left: TERM, a grace, KILL. How many there were comes back.
+def strays_ended(job: Job, *, expected: bool = False) -> None:
+    """End the processes that a killed context of this job left: TERM, a grace, KILL. A warning says so.
 
-    Whoever calls holds the lock of the workspace, so no context of this job is under way.
+    Whoever calls holds the lock of the workspace, so no context of this job is under way. ``expected`` ones, such as
+    connections that SSH keeps open for a while, are ended without a word.
     """
     strays = _strays(job.uuid)
-    ended = len(strays)
-    if strays:
-        job.events.emit("warning", message=f"ending {ended} processes that a killed context left: {_named(strays)}")
+    if strays and not expected:
+        message = f"ending {len(strays)} processes that a killed context left: {_named(strays)}"
+        job.events.emit("warning", message=message)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in strays:
             _signalled(pid, number)
@@ -36,7 +37,6 @@ def strays_ended(job: Job) -> int:
         while strays and not moment.expired:
             time.sleep(0.02)
             strays = _strays(job.uuid)
-    return ended
 
 
 def _strays(uuid: str) -> list[int]:
@@ -132,6 +132,7 @@ def _kept_until(expires: int) -> str:
 
 def nothing_left_demanded(job: Job, left: list[PeonRecord]) -> None:
     """Look whether anything of the job is still there and say so; raises LeftBehindError when it is."""
+    strays_ended(job, expected=True)
     found = [f"peon {peon.name} ({peon.provider or 'unknown provider'}, {peon.state})" for peon in left]
     found += [f"process {name}" for name in filter(None, [_named(_strays(job.uuid))])]
     found += [f"lock {holder.lock}" for holder in locks.holders(locks.lock_folder(job.variables)) if _of(job, holder)]
