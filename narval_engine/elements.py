@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 #: Element classes by the type (in XML: the tag) that they claim.
 CLASSES: dict[str, type[Element]] = {}
@@ -72,6 +72,10 @@ class Element:
         twin.type = self.type
         twin.__dict__.update(self.__dict__)
         return twin
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any, /) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         # Only reached for what is not there: the message names the element, not the class.

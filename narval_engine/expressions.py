@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import NoneType
@@ -121,7 +122,10 @@ def _compiled(source: str, parameters: tuple[str, ...], own: str | None) -> Expr
     )
     function = ast.fix_missing_locations(ast.Expression(ast.Lambda(arguments, guarded)))
     try:
-        code = compile(function, f"<match {source}>", "eval")
+        with warnings.catch_warnings():
+            # Python warns of what cannot be meant well; here it simply does not match.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            code = compile(function, f"<match {source}>", "eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ExpressionError(f"cannot be compiled: {error}") from error
     return Expression(source, names, facts, exact, code)
@@ -133,7 +137,9 @@ def _parsed(source: str) -> ast.Expression:
     if len(source) > MAX_LENGTH:
         raise ExpressionError(f"is longer than {MAX_LENGTH} characters")
     try:
-        tree = ast.parse(source, mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            tree = ast.parse(source, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ExpressionError(f"is no Python expression: {getattr(error, 'msg', None) or error}") from error
     if _depth(tree) > _MAX_DEPTH:
@@ -226,13 +232,26 @@ class _Checker(ast.NodeVisitor):
             raise self.refuse(repr(node.value))
 
 
+def _guarded(owner: ast.expr, name: str) -> ast.Call:
+    return ast.Call(ast.Name("_attribute", ast.Load()), [owner, ast.Constant(name)], [])
+
+
 class _Guard(ast.NodeTransformer):
     """Leads attributes and the operations that can grow without bound through the guards of the sandbox."""
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         if isinstance(node.value, ast.Name) and node.value.id == "elmt":
             return node
-        return ast.Call(ast.Name("_attribute", ast.Load()), [self.visit(node.value), ast.Constant(node.attr)], [])
+        return _guarded(self.visit(node.value), node.attr)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        function = node.func
+        if isinstance(function, ast.Attribute):
+            # What is called is looked at more closely than what is compared.
+            function = _guarded(self.visit(function.value), function.attr)
+        given = [self.visit(each) for each in node.args]
+        keywords = [ast.keyword(each.arg, self.visit(each.value)) for each in node.keywords]
+        return ast.Call(function, given, keywords)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         guard = {ast.Mult: "_times", ast.Mod: "_modulo"}.get(type(node.op))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from narval_engine import modules, xmlelements, xmlrecipes
+from narval_engine import commands, modules, xmlelements, xmlrecipes
 from narval_engine.actions import Registry
 from narval_engine.elements import Element
 from narval_engine.places import Mistake, Place
@@ -49,6 +49,7 @@ def load(directory: Path) -> Home:
     if not directory.is_dir():
         raise NotADirectoryError(f"{directory} is no directory")
     home = Home()
+    commands.register(home.registry)
     for path in sorted((directory / "modules").glob("*.py")):
         modules.load(path, home.registry, home.mistakes)
     _load_transforms(directory / "modules", home)

@@ -26,6 +26,7 @@ _CLOSED = (
     *(types.FrameType, types.TracebackType, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType),
     *(types.MethodWrapperType, types.WrapperDescriptorType, types.MethodDescriptorType, types.CellType),
 )
+_BARE = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)
 _NUMBERS = (int, float, datetime.timedelta)
 _MOST_DIGITS = 300
 _DATES = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
@@ -49,7 +50,11 @@ def attribute(thing: Any, name: str) -> Any:
         raise AttributeError(f"{name} of a {type(thing).__name__} is out of reach of a match expression")
     if isinstance(thing, _DATES) and name == "strftime":
         raise AttributeError(f"{name} of a {type(thing).__name__} is out of reach of a match expression")
-    return getattr(thing, name)
+    value = getattr(thing, name)
+    # Methods come bound; a bare function or module was put there, and is nothing to look at.
+    if isinstance(value, _BARE) and not isinstance(thing, _PLAIN):
+        raise AttributeError(f"{name} of a {type(thing).__name__} is out of reach of a match expression")
+    return value
 
 
 def _times(left: Any, right: Any) -> Any:

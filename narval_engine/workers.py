@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from narval_engine import outcomes
 from narval_engine.current import CURRENT, RunningStep
 from narval_engine.machine import Call
 from narval_engine.outcomes import Outcome
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Job:
@@ -93,6 +95,8 @@ class Workers:
             self._answer(job, outcome)
 
     def _in_loop(self, job: Job) -> None:
+        import asyncio
+
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._loop_thread = threading.Thread(target=self._loop.run_forever, name="narval-loop", daemon=True)
@@ -100,6 +104,8 @@ class Workers:
         asyncio.run_coroutine_threadsafe(self._await(job), self._loop)
 
     async def _await(self, job: Job) -> None:
+        import asyncio
+
         CURRENT.set(job.running)
         step = job.call.step
         assert step.action is not None

@@ -81,7 +81,7 @@ def _(s: Stage) -> None:
 @case("J05")
 def _(s: Stage) -> None:
     steps, transitions = noops("a", "b", "loose"), links("a b")
-    said = {"start_step": "a", "end_step": "b"}
+    said: dict[str, Any] = {"start_step": "a", "end_step": "b"}
     refused(
         s, "step 'loose' has no incoming", "step 'loose' has no outgoing", steps=steps, transitions=transitions, **said
     )
@@ -271,7 +271,9 @@ def test_j16(make_stage: Callable[..., Stage]) -> None:
     for name in ("P", "Q"):
         s.recipe(name, "n1=noop n2=noop n3=noop", "n1 -> n2", "n2 -> n3")
     order: list[str] = []
-    s.engine.subscribe(lambda event: order.append(event.plan.name[-1]) if event.kind == "step_started" else None)
+    s.engine.subscribe(
+        lambda event: order.append(event.plan.name[-1]) if event.kind == "step_started" and event.plan else None
+    )
     plans = [s.start("P"), s.start("Q")]
     s.go()
     assert [plan.state for plan in plans] == ["done", "done"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,7 @@ def _(s: Stage) -> None:
     assert (plan.state, s.names, states(plan)["A"]) == ("done", ["mkx"], "impossible")
 
 
-def waits(s: Stage, name: str = "R", **said: bool) -> None:
+def waits(s: Stage, name: str = "R", **said: Any) -> None:
     s.recipe(name, "S=noop end=noop", ("S -> end", when("x", **said)))
 
 
@@ -213,7 +214,9 @@ def _(s: Stage) -> None:
     s.recipe("P", "mkx n1=noop n2=noop n3=noop", "mkx -> n1", "n1 -> n2", "n2 -> n3")
     waits(s, "W")
     ended: list[str] = []
-    s.engine.subscribe(lambda event: ended.append(event.plan.name) if event.kind == "plan_ended" else None)
+    s.engine.subscribe(
+        lambda event: ended.append(event.plan.name) if event.kind == "plan_ended" and event.plan else None
+    )
     w, p = s.start("W"), s.start("P")
     s.go()
     assert (w.state, p.state) == ("done", "done")
