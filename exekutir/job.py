@@ -85,10 +85,14 @@ class Job:
             self.events.emit("waiting", **{"for": f"lock {what}"}, holder=for_whom, since=since)
 
     @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Tell when a part of the transition starts, ends, and how; what stops it in the middle is checked first."""
+    def phase(self, name: str, *, always: bool = False) -> Iterator[None]:
+        """Tell when a part of the transition starts, ends, and how; a signal or a passed deadline stops it before.
+
+        ``always`` is for what has to be done though the deadline has passed.
+        """
         self.cancellation.check(name)
-        self.deadline.check(name)
+        if not always:
+            self.deadline.check(name)
         started = time.monotonic()
         self.events.emit("phase_started", phase=name)
         outcome, detail = "failed", ""

@@ -43,12 +43,12 @@ def cleanup(job: Job) -> int:
     Neither a broken ``job.xn`` nor a kommandir that can't be had stops it; the first thing that went wrong is its
     result.
     """
-    with job.phase("strays"):
+    with job.phase("strays", always=True):
         remains.strays_ended(job)
     code = steps.tolerated(job, job_cleaned_up)
-    with job.phase("peons"):
+    with job.phase("peons", always=True):
         left = remains.peons_released(job)
-    with job.phase("workspace"):
+    with job.phase("workspace", always=True):
         steps.workspace_pruned(job)
     remains.nothing_left_demanded(job, left)
     return code

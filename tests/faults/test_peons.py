@@ -135,3 +135,14 @@ def test_a_peon_that_can_not_be_destroyed_is_left_behind_and_said(calls: Calls, 
         file.write_text(file.read_text().replace("exit 4", "exit 0"))
     calls("cleanup")
     assert "0 alive" in calls("status").stdout
+
+
+def test_a_cleanup_that_takes_too_long_still_destroys(calls: Calls, peons_job: Path) -> None:
+    calls.job = peons_job
+    (peons_job / "job.xn").write_text(
+        "- playbook:\n    contexts: [setup]\n    filepath: setup.yml\n    inventory: inventory\n"
+        "- command:\n    contexts: [cleanup]\n    filepath: /bin/sleep\n    arguments: '60'\n"
+    )
+    calls("setup")
+    assert "7" in calls("cleanup", "--timeout", "2s", code=7).stdout
+    assert calls.left() == []
