@@ -168,15 +168,17 @@ def rates() -> dict[str, float]:
 
 def growth() -> None:
     """What must be linear, by the factor from one size to ten times that."""
-    for what, small, large in (
+    ten_steps = chain(10, "inline")
+    cases: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
         ("fan-out and join, 1,000 and 10,000 wide", lambda: seconds(fan(1000)), lambda: seconds(fan(10_000))),
         ("foreach over 1,000 and 10,000", lambda: seconds(foreach(), 1000), lambda: seconds(foreach(), 10_000)),
         (
             "100 and 1,000 plans of 10 steps",
-            lambda: seconds(chain(10, "inline"), plans=100),
-            lambda: seconds(chain(10, "inline"), plans=1000),
+            lambda: seconds(ten_steps, plans=100),
+            lambda: seconds(ten_steps, plans=1000),
         ),
-    ):
+    ]
+    for what, small, large in cases:
         one, ten = small(), large()
         show(what, f"{ten:.3f} s", f"x {ten / one:.1f} for ten times as much; wanted: about 10, under 1 s")
 
