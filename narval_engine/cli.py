@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="narval", description="Runs recipes: steps and transitions over a memory of elements.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     run = commands.add_parser("run", help="run the plans of a home until nothing more can happen")
-    run.add_argument("--home", type=Path, required=True, help="directory with modules/, recipes/ and data/memory.xml")
+    _home(run, "directory with modules/, recipes/ and data/memory.xml")
     run.add_argument("--recipe", metavar="GROUP.NAME", help="also start a plan of this recipe")
     _common(run)
     run.add_argument("--save", type=Path, metavar="FILE", help="write memory to a file in the end, as a memory.xml")
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--journal", type=Path, metavar="FILE", help="write a journal, from which `narval resume` goes on")
     run.set_defaults(run=_run)
     resume = commands.add_parser("resume", help="go on where a journal ends")
-    resume.add_argument("--home", type=Path, required=True, help="the directory that the journal was begun with")
+    _home(resume, "the directory that the journal was begun with")
     resume.add_argument("--journal", type=Path, metavar="FILE", help="the journal (default: DIR/data/journal.sqlite)")
     _common(resume)
     resume.set_defaults(run=_resume)
@@ -80,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_argument("--home", type=Path, help="the home of a journal")
     graph.set_defaults(run=_graph)
     return parser
+
+
+def _home(parser: argparse.ArgumentParser, meaning: str) -> None:
+    usual = os.environ.get("NARVAL_HOME")
+    default = None if usual is None else Path(usual)
+    text = f"{meaning} (default: $NARVAL_HOME)"
+    parser.add_argument("--home", type=Path, required=default is None, default=default, metavar="DIR", help=text)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +144,9 @@ def _run(options: argparse.Namespace) -> int:
         if loaded is None:
             return USAGE
         journal = _journal(options.journal) if options.journal else None
+        if journal is not None and next(journal.entries(), None) is not None:
+            journal.close()
+            return _refuse([f"{options.journal}: the journal is not empty; go on from it with `narval resume`"])
         with _engine(options, loaded, journal) as engine:
             _start(engine, loaded, options.recipe)
             return _drive(engine, options, out)

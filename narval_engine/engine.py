@@ -65,7 +65,8 @@ class Engine:
         #: Calls that have started but not been handed to a worker: (job, attempt).
         self._backlog: deque[Job] = deque()
         self._running: dict[int, Job] = {}
-        self._timers: list[tuple[float, int, _Mail]] = []
+        #: (monotonic time, order, what to do then, the job whose answer makes that needless)
+        self._timers: list[tuple[float, int, _Mail, Job | None]] = []
         self._order = 0
         self._thread: int | None = None
         self._cancelled: str | None = None
@@ -260,6 +261,7 @@ class Engine:
             return True
         alarm = next((when for when, _order, _plan, number in sorted(machine.world.alarms) if number >= 0), None)
         may_wait = alarm is not None and wait and self.clock.waits
+        self._drop_needless_timers()
         if not self._running and not self._timers and not may_wait:
             return False
         limits = [] if until is None else [until - time.monotonic()]
@@ -281,7 +283,7 @@ class Engine:
     def _cancel_all(self, reason: str) -> None:
         self._cancelled = None
         for job in list(self._backlog):
-            self._answered(job, outcomes.of_exception(outcomes.StepKilledError(reason, "cancelled")))
+            self._answered(job, _never_begun(reason))
         self._backlog.clear()
         self.machine.cancel(reason)
 
@@ -319,7 +321,7 @@ class Engine:
         limit = job.call.step.source.deadline
         if limit is not None:
             job.running.deadline = time.monotonic() + limit
-            self._timer(job.running.deadline, lambda: self._late(job, limit))
+            self._timer(job.running.deadline, lambda: self._late(job, limit), job)
 
     def _late(self, job: Job, limit: float) -> None:
         if not job.answered:
@@ -327,12 +329,20 @@ class Engine:
             # What the action still does in its thread nobody can end; its answer counts no more.
             self._answered(job, _timed_out(job, limit))
 
-    def _timer(self, when: float, what: _Mail) -> None:
+    def _timer(self, when: float, what: _Mail, unless: Job | None = None) -> None:
         self._order += 1
-        heapq.heappush(self._timers, (when, self._order, what))
+        heapq.heappush(self._timers, (when, self._order, what, unless))
+
+    def _drop_needless_timers(self) -> None:
+        timers = self._timers
+        while timers and timers[0][3] is not None and timers[0][3].answered:
+            heapq.heappop(timers)
 
     def _run_inline(self, call: Call) -> None:
         for job in self._jobs(call):
+            if self._cancelled is not None:
+                self._answered(job, _never_begun(self._cancelled))
+                continue
             self._running[id(job)] = job
             if job.call.step.source.deadline is not None:
                 job.running.deadline = time.monotonic() + job.call.step.source.deadline
@@ -375,7 +385,7 @@ class Engine:
 
     def _again(self, job: Job) -> None:
         if self.machine.world.plans.get(job.call.plan.eid or 0) is None or job.call.plan.cancelled is not None:
-            self._answered(job, outcomes.of_exception(outcomes.StepKilledError("cancelled", "cancelled")))
+            self._answered(job, _never_begun("cancelled"))
         elif job.call.step.quick:
             self._running[id(job)] = job
             self._answered(job, perform(job))
@@ -422,6 +432,10 @@ def _program(recipe: Recipe, registry: Registry) -> Program:
     if mistakes:
         raise RecipeError(mistakes)
     return Program(recipe, registry.get)
+
+
+def _never_begun(reason: str) -> Outcome:
+    return outcomes.of_exception(outcomes.StepKilledError(reason, "cancelled"))
 
 
 def _timed_out(job: Job, limit: float) -> Outcome:

@@ -212,7 +212,7 @@ def _of_journal(path: Path, directory: Path) -> list[Drawing]:
     from narval_engine.resuming import replayed
 
     loaded = home.load(directory)
-    journal = SqliteJournal(path)
+    journal = SqliteJournal(path, read_only=True)
     with Engine(loaded.registry) as engine:
         engine.add_recipes(loaded.recipes)
         try:

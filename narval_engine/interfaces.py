@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from narval_engine.elements import NAMES, Element
 
@@ -46,6 +46,12 @@ class InterfaceClass(type):
 
 class Interface(metaclass=InterfaceClass):
     """The root of interfaces: a subclass describes attributes and methods, and is never made an instance of."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, element: Any) -> None: ...
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 def adapter(source: Any, target: InterfaceClass) -> Callable[[_Made], _Made]:

@@ -8,6 +8,7 @@ last moments, never the order: what is left is always a prefix.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -58,37 +59,61 @@ class Journal(Protocol):
 
 
 class SqliteJournal:
-    """A journal in one file (mode 0600). One process at a time may have it; JournalError says so to another."""
+    """A journal in one file (mode 0600).
 
-    def __init__(self, path: Path | str, *, sync_every: float = 0.1) -> None:
+    One process at a time may write it; JournalError says so to another. ``read_only`` looks at one that may be in use.
+    """
+
+    def __init__(self, path: Path | str, *, sync_every: float = 0.1, read_only: bool = False) -> None:
         self.path = Path(path)
-        self._sync_every = sync_every
+        self._sync_every = 0 if read_only else sync_every
         self._dirty = threading.Event()
         self._closing = threading.Event()
         self._syncing: threading.Thread | None = None
         #: Elements whose content the journal has, so that it is written once.
         self._known: set[int] = set()
+        self._lock = -1
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._database = self._opened()
+            self._database = self._looked_at() if read_only else self._opened()
         except (OSError, sqlite3.Error) as error:
+            self._unlock()
             raise JournalError(f"{self.path}: the journal cannot be opened: {error}") from error
-        if sync_every:
+        except JournalError:
+            self._unlock()
+            raise
+        if self._sync_every:
             self._syncing = threading.Thread(target=self._sync_in_batches, name="narval-journal", daemon=True)
             self._syncing.start()
 
+    def _looked_at(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+
     def _opened(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1)
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute(f"PRAGMA synchronous = {'FULL' if self._sync_every == 0 else 'NORMAL'}")
+        database.execute(f"PRAGMA synchronous = {'NORMAL' if self._sync_every else 'FULL'}")
         database.executescript(_SCHEMA)
         database.execute("INSERT OR IGNORE INTO about VALUES ('version', ?)", (str(VERSION),))
         (version,) = database.execute("SELECT value FROM about WHERE name = 'version'").fetchone()
         if version != str(VERSION):
             raise JournalError(f"{self.path}: the journal has version {version}, this engine reads {VERSION}")
         return database
+
+    def _take_lock(self) -> None:
+        """A file of its own: closing a second descriptor of the database would lose the locks of SQLite."""
+        self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise JournalError(f"{self.path}: another process is writing this journal") from error
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def write(self, facts: Iterable[Fact]) -> None:
         """Keeps the facts, all or none. Raises JournalError; encoding.EncodingError for what no file can hold."""
@@ -108,11 +133,10 @@ class SqliteJournal:
 
     def sync(self) -> None:
         """Has the kernel bring to disk what was written."""
-        log = Path(f"{self.path}-wal")
         try:
-            descriptor = os.open(log if log.exists() else self.path, os.O_RDONLY)
+            descriptor = os.open(f"{self.path}-wal", os.O_RDONLY)
         except FileNotFoundError:
-            # SQLite has just folded the log into the file, and synced that itself.
+            # Nothing was written yet, or SQLite has folded the log into the file, and synced that itself.
             return
         try:
             os.fdatasync(descriptor)
@@ -138,9 +162,9 @@ class SqliteJournal:
             self._syncing.join()
             self._syncing = None
         try:
-            if self.path.exists():
-                self.sync()
+            self.sync()
             self._database.close()
+            self._unlock()
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"{self.path}: the journal cannot be closed: {error}") from error
 

@@ -365,6 +365,7 @@ def test_drawings(home: HomeOnDisk) -> None:
     code, out, err = home.command("graph", str(journal), "--home", str(home.directory))
     assert code == 0, err
     assert "plan 1 g.w: running, waits" in out
+    assert "not empty; go on from it with `narval resume`" in home.refused("--journal", str(journal))
     assert "wait-condition" in out or "wait-step" in out
 
 

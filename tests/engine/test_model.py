@@ -13,32 +13,32 @@ from narval_engine.interfaces import CannotAdaptError
 from tests.engine.stage import Stage, when, x
 
 
-class IMail(Interface):
+class IModelMail(Interface):
     """``subject``"""
 
 
-class IUrgentMail(IMail):
+class IUrgentModelMail(IModelMail):
     """``subject`` and ``hours``"""
 
 
-class INote(Interface):
+class IModelNote(Interface):
     """``text``"""
 
 
-class Mail(Element, type="model mail"):
-    implements = (IUrgentMail,)
+class ModelMail(Element, type="model mail"):
+    implements = (IUrgentModelMail,)
 
     def __init__(self, subject: str) -> None:
         super().__init__(subject=subject, hours=1)
 
 
-@adapter("model note", INote)
+@adapter("model note", IModelNote)
 def as_note(element: Element) -> Any:
     return element
 
 
-@adapter(INote, IMail)
-class NoteAsMail:
+@adapter(IModelNote, IModelMail)
+class NoteAsModelMail:
     def __init__(self, note: Any) -> None:
         self.subject = note.text.title()
 
@@ -60,35 +60,36 @@ def test_an_error_element() -> None:
 
 
 def test_a_class_claims_a_type_and_lists_its_interfaces() -> None:
-    mail = Mail("hi")
+    mail = ModelMail("hi")
     assert (mail.type, mail.subject) == ("model mail", "hi")
-    assert IMail(mail) is mail
-    assert isinstance(mail, IMail)
-    assert not isinstance(Element("model mail"), IMail)
+    adapted: Any = IModelMail(mail)
+    assert adapted is mail
+    things: list[Any] = [mail, Element("model mail")]
+    assert [isinstance(thing, IModelMail) for thing in things] == [True, False]
 
 
 def test_adapters_make_chains() -> None:
     note = Element("model note", text="over there")
-    assert IMail(note).subject == "Over There"
-    with pytest.raises(CannotAdaptError, match="other does not adapt to IMail"):
-        IMail(Element("other"))
+    assert IModelMail(note).subject == "Over There"
+    with pytest.raises(CannotAdaptError, match="other does not adapt to IModelMail"):
+        IModelMail(Element("other"))
     with pytest.raises(CannotAdaptError):
-        IUrgentMail(note)
+        IUrgentModelMail(note)
 
 
 @pytest.mark.parametrize(
     ("match", "found"),
     [
-        ("IMail(elmt).subject == 'Over There'", "model note"),
-        ("IUrgentMail(elmt).hours < 2", "model mail"),
-        ("isinstance(elmt, IMail)", "model mail"),
-        ("isinstance(elmt, Mail) and elmt.subject.startswith('h')", "model mail"),
+        ("IModelMail(elmt).subject == 'Over There'", "model note"),
+        ("IUrgentModelMail(elmt).hours < 2", "model mail"),
+        ("isinstance(elmt, IModelMail)", "model mail"),
+        ("isinstance(elmt, ModelMail) and elmt.subject.startswith('h')", "model mail"),
         ("len(elmt.text) > 3 and 'there' in elmt.text", "model note"),
     ],
 )
 def test_expressions_know_interfaces_and_classes(make_stage: Any, match: str, found: str) -> None:
     s: Stage = make_stage()
-    s.memory(Mail("hi"), Element("model note", text="over there"), Element("other", subject="hi"))
+    s.memory(ModelMail("hi"), Element("model note", text="over there"), Element("other", subject="hi"))
     seen: list[str] = []
     s.registry.register("a.any", lambda given: seen.append(given["i"].type), [takes("i", match)], inline=True)
     s.recipe("R", "any")

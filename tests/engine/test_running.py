@@ -115,6 +115,12 @@ def test_a_deadline_ends_a_step_and_can_be_handled(run_step: RunStep) -> None:
     assert time.monotonic() - begun < 20
 
 
+def test_a_deadline_that_was_kept_is_not_waited_for(run_step: RunStep) -> None:
+    begun = time.monotonic()
+    assert run_step(lambda _given: None, deadline=50).state == "done"
+    assert time.monotonic() - begun < 40
+
+
 def test_attempts_with_back_off(run_step: RunStep) -> None:
     seen: list[tuple[int, float]] = []
 
