@@ -15,6 +15,7 @@ from kommandir.journal import FILE_NAME as JOURNAL
 from kommandir.journal import Journal
 from kommandir.process import Outcome
 from kommandir.providers import registry
+from kommandir.providers.faults import UNABLE
 
 #: Seconds that a provider may take for what needs no new host.
 LIMIT = 120.0
@@ -45,7 +46,7 @@ def asked(
     deadline: Deadline | None = None,
     cancellation: Cancellation | None = None,
 ) -> Outcome | None:
-    """Have the provider of ``peon`` do something to it; None where the peon has no provider that could.
+    """Have the provider of ``peon`` do something to it; None where it has no provider, or one that never does that.
 
     Raises UsageError for a peon that nobody recorded, ProvisioningError when the provider fails.
     """
@@ -64,6 +65,8 @@ def asked(
         cancellation=cancellation,
         doing=f"its provider's `{verb}`",
     )
+    if outcome is not None and outcome.code == UNABLE:
+        return None
     if outcome is not None and not outcome.good:
         raise ProvisioningError(
             f"its provider's `{verb}` failed: {outcome.end}",

@@ -10,7 +10,7 @@ import time
 
 from kommandir.providers import records
 from kommandir.providers.command import Option, Request
-from kommandir.providers.faults import ProviderError, ProviderUsageError
+from kommandir.providers.faults import ProviderError, ProviderUsageError, UnableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def destroy(request: Request) -> None:
 
 def reboot(request: Request) -> Mapping[str, object]:
     """Refused: whoever may log in there reboots it."""
-    raise ProviderError(f"{request.name} is not ours to reboot; the job itself may (ansible.builtin.reboot)")
+    raise UnableError(f"{request.name} is not ours to reboot; the job itself may (ansible.builtin.reboot)")
 
 
 def renew(request: Request) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 USAGE = 2
 #: It could not be done on this host, or did not work.
 FAILED = 3
+#: This provider never does that; whoever asked has to do it himself.
+UNABLE = 4
 
 
 class ProviderError(Exception):
@@ -18,3 +20,9 @@ class ProviderUsageError(ProviderError):
     """The caller made a mistake, or asked for what must not be touched."""
 
     exit_code = USAGE
+
+
+class UnableError(ProviderError):
+    """This provider never does what was asked for."""
+
+    exit_code = UNABLE

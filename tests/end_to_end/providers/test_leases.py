@@ -84,7 +84,7 @@ def test_an_existing_host_is_adopted_and_survives(existing: Provider, server: Se
     assert existing.told("list") == []
     assert existing.call("destroy", "old", "--uuid", job).returncode == 0
     refused = existing.call("reboot", "old", "--uuid", job)
-    assert refused.returncode == 3
+    assert refused.returncode == 4
 
 
 def test_another_host_key_is_refused(existing: Provider, server: Server, job: str) -> None:
