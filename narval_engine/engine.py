@@ -39,7 +39,8 @@ class Engine:
     """Runs plans of recipes whose actions are in ``registry``.
 
     ``workers`` is how many calls run at the same time besides the inline ones; ``strict`` refuses to choose between
-    elements of one rank; ``journal`` makes it durable. Not more than one thread may be in ``run``; ``cancel`` and
+    elements of one rank; ``journal`` makes it durable; elements that no live plan has and that nothing has brought or
+    used for ``forget_after`` seconds are forgotten. Not more than one thread may be in ``run``; ``cancel`` and
     ``add_element`` may be called from any. Use it as a context manager, or call ``close``.
     """
 
@@ -52,10 +53,11 @@ class Engine:
         strict: bool = False,
         depth: int = DEPTH,
         journal: Journal | None = None,
+        forget_after: float | None = None,
     ) -> None:
         self.registry = registry if registry is not None else Registry()
         self.clock = clock or SystemClock()
-        self.machine = Machine(strict=strict, depth=depth)
+        self.machine = Machine(strict=strict, depth=depth, forget_after=forget_after)
         self.recipes: dict[str, Recipe] = {}
         self._slots = workers
         self._journal = journal
@@ -240,7 +242,7 @@ class Engine:
         machine.now = self.clock.now()
         if self._cancelled is not None:
             self._cancel_all(self._cancelled)
-        if self._timers or machine.world.alarms:
+        if self._timers or machine.world.alarms or machine.forget_after is not None:
             self._advance()
         if until is not None and time.monotonic() >= until:
             return False

@@ -72,14 +72,25 @@ def _differs(now: dict[str, Any], before: dict[str, Any]) -> bool:
 class Machine:
     """Plans on a world. ``facts`` collects what was decided; whoever drives the machine takes them from there."""
 
-    def __init__(self, *, strict: bool = False, depth: int = DEPTH) -> None:
+    def __init__(self, *, strict: bool = False, depth: int = DEPTH, forget_after: float | None = None) -> None:
         self.world = World()
+        self.forget_after = forget_after
+        if forget_after is not None:
+            self.world.touched = {}
         self.programs: dict[str, Program] = {}
         self.facts: list[Fact] = []
-        self.now = 0.0
         self._strict = strict
         self._depth = depth
         self.agenda = self.world.agenda
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch, as whoever drives the machine said last."""
+        return self.world.now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self.world.now = now
 
     def tell(self, fact: Fact) -> None:
         """Writes a fact down and lets it take effect."""
@@ -145,6 +156,10 @@ class Machine:
                 self._forget(plan)
             elif plan.state == RUNNING and plan.transition_states[number] == WAIT_TIME:
                 self.tell(Fact("time_reached", plan, number))
+        if self.forget_after is not None:
+            unused = self.world.unused_since(self.now - self.forget_after)
+            if unused:
+                self.remove_elements(unused)
         self.settle()
 
     def fail(self, plan: Plan, error: ErrorElement, cancelled: str | None = None) -> None:

@@ -50,6 +50,9 @@ class World:
         #: (seconds since the epoch, order, plan, transition), or -1 for the transition when a plan decays.
         self.alarms: list[tuple[float, int, Plan, int]] = []
         self._order = 0
+        #: When each element was last brought or used, where anybody wants to know.
+        self.touched: dict[int, float] | None = None
+        self.now = 0.0
 
     def apply(self, fact: Fact) -> None:
         """Changes the state as the fact says."""
@@ -58,6 +61,8 @@ class World:
     def take(self, plan: Plan | None, elements: Iterable[Element]) -> None:
         """Puts numbered elements into memory where they are new, and into the plan's context."""
         for element in elements:
+            if self.touched is not None:
+                self.touched[element.eid or 0] = self.now
             if self.memory.put(element):
                 self.fresh.append(element)
                 if plan is not None:
@@ -219,8 +224,16 @@ class World:
     def forget(self, element: Element) -> None:
         """Takes an element out of memory and out of every context."""
         self.memory.drop(element)
+        if self.touched is not None:
+            self.touched.pop(element.eid or 0, None)
         for plan in self.plans.values():
             plan.context.discard(element)
+
+    def unused_since(self, when: float) -> list[Element]:
+        """Elements that nothing has brought or used since then, and that no live plan has in its context."""
+        held = {eid for plan in self.live_plans() for eid in plan.context.elements}
+        old = [eid for eid, last in (self.touched or {}).items() if last <= when and eid not in held]
+        return [element for eid in old if (element := self.memory.get(eid)) is not None and not element.private]
 
     def live_plans(self) -> list[Plan]:
         """Plans that are neither done nor failed, oldest first."""

@@ -266,6 +266,20 @@ def test_case(name: str, stage: Stage) -> None:
     case[name](stage)
 
 
+def test_elements_that_nobody_uses_are_forgotten(make_stage: Callable[..., Stage]) -> None:
+    s = make_stage(forget_after=60)
+    s.memory(x("unused"), y("used"), Element("z", v="waiting"))
+    s.recipe("W", "S=noop end=noop", ("S -> end", when("nothing")))
+    s.recipe("Y", "ylist")
+    s.recipe("P", "S=noop end=noop", ("S -> end", when("z")))
+    s.start("W", Element("x", v="held"))
+    s.clock.advance(40)
+    s.run("Y")
+    s.clock.advance(40)
+    s.go()
+    assert [element.v for element in s.engine.memory if not element.private] == ["used", "held"]
+
+
 def test_j16(make_stage: Callable[..., Stage]) -> None:
     s = make_stage()
     for name in ("P", "Q"):
