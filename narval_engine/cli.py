@@ -25,6 +25,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message}\n  next: {self.prog} --help\n")
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> NoReturn:
+        from importlib import metadata
+
+        print(f"narval {metadata.version('exekutir')}")
+        parser.exit()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -57,6 +67,7 @@ def _command(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="narval", description="Runs recipes: steps and transitions over a memory of elements.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     run = commands.add_parser("run", help="run the plans of a home until nothing more can happen")
     _home(run, "directory with modules/, recipes/ and data/memory.xml")
