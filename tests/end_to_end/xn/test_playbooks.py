@@ -290,13 +290,6 @@ def test_a_prompt_waits_for_nobody(job: Job) -> None:
     assert job.of("task_result")[-1]["message"] == "nothing"
 
 
-def test_a_connection_of_paramiko_has_it(job: Job) -> None:
-    job.write("inventory", FAR.replace("=ssh", "=paramiko"))
-    result = job.play("- hosts: all\n  gather_facts: false\n  tasks: [{ansible.builtin.command: ls}]\n")
-    assert result.outcome == ExitCode.UNREACHABLE
-    assert "Unable to connect to port 1 on 127.0.0.1" in result.failures[0].message
-
-
 def test_nothing_but_the_log_and_the_events_is_kept(job: Job) -> None:
     job.play(tasks("- ansible.builtin.debug: {msg: hi}"))
     kept = {str(path.relative_to(job.workspace)) for path in job.workspace.rglob("*") if path.is_file()}
