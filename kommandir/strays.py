@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ STEP_TAG = "EXEKUTIR_STEP"
 
 def marks(uuid: str) -> dict[str, str]:
     """The environment that marks the processes of a new step of the job ``uuid`` ("" for none in particular)."""
-    return {JOB_TAG: uuid or "standalone", STEP_TAG: secrets.token_hex(8)}
+    return {JOB_TAG: uuid or "standalone", STEP_TAG: os.urandom(8).hex()}
 
 
 def end(mark: str, grace: float = GRACE) -> int:
