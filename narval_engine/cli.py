@@ -243,7 +243,7 @@ def _resume(options: argparse.Namespace) -> int:
         journal = _journal(path)
         with _engine(options, loaded, journal) as engine:
             resuming.resume(engine, journal)
-            if not engine.memory:
+            if not engine.plans and all(element.private for element in engine.memory):
                 # It died before anything was written: nothing has happened yet.
                 _start(engine, loaded, None)
             return _drive(engine, options, out)

@@ -120,6 +120,7 @@ class Engine:
             raise RecipeError(mistake for mistake in mistakes if not mistake.warning)
         programs = [_program(recipe, self.registry) for recipe in added]
         for recipe, program in zip(added, programs, strict=True):
+            self.memory.keep_recipe(self.recipes.get(recipe.full_name), recipe)
             self.recipes[recipe.full_name] = recipe
             self.machine.programs[recipe.full_name] = program
         return [each for each in mistakes if each.warning]

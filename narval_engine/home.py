@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from narval_engine import commands, modules, xmlelements, xmlrecipes
+from narval_engine import commands, modules, recipewriting, xmlelements, xmlrecipes
 from narval_engine.actions import Registry
 from narval_engine.elements import Element
 from narval_engine.places import Mistake, Place
@@ -95,10 +95,11 @@ def _check(home: Home) -> None:
     known: dict[str, Recipe] = {}
     for recipe in home.recipes:
         other = known.setdefault(recipe.full_name, recipe)
-        if other is not recipe:
+        if other is not recipe and recipewriting.written(other) != recipewriting.written(recipe):
             home.mistakes.append(
                 Mistake(f"recipe {recipe.full_name!r} is there twice; the other is at {other.place}", recipe.place)
             )
+    home.recipes = list(known.values())
     for recipe in home.recipes:
         home.mistakes += mistakes_of(recipe, home.registry.get, known)
 

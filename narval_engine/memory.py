@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from narval_engine.elements import Element
 from narval_engine.index import Index
+from narval_engine.recipes import Recipe, RecipeElement
 
 Observer = Callable[[str, Element], None]
 
@@ -22,6 +23,7 @@ class Memory:
         self.index = Index()
         self.next_eid = 1
         self._observers: list[Observer] = []
+        self._recipes = 0
 
     def __iter__(self) -> Iterator[Element]:
         return iter(list(self._elements.values()))
@@ -62,6 +64,17 @@ class Memory:
         if self._observers:
             self._tell("added", element)
         return True
+
+    def keep_recipe(self, old: Recipe | None, new: Recipe) -> None:
+        """Has the recipe as an element, in the place of one of the same name."""
+        for element in self._elements.values():
+            if isinstance(element, RecipeElement) and element.recipe is old:
+                self.drop(element)
+                break
+        element = RecipeElement(new)
+        self._recipes += 1
+        element.eid = -self._recipes
+        self.put(element)
 
     def outdate(self, element: Element) -> None:
         """Nothing will take the element again; it stays to be looked at."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from narval_engine.elements import Element
+from narval_engine.elements import CLASSES, Element
 from narval_engine.places import Place
 from narval_engine.prototypes import Input, Output
 
@@ -150,6 +150,20 @@ def _only(steps: Sequence[Step], linked: set[str]) -> str | None:
     free = [step.id for step in steps if step.id not in linked]
     return free[0] if len(free) == 1 else None
 
+
+class RecipeElement(Element, type="recipe"):
+    """A recipe in memory (manual I.3.1). Its eid is below zero, so that it never takes the place of another's."""
+
+    private = True
+    __slots__ = ("recipe",)
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__("recipe", group=recipe.group, name=recipe.name)
+        self.recipe = recipe
+
+
+# In memory.xml a recipe is read by its own rules, not as any element with attributes.
+del CLASSES["recipe"]
 
 #: What a plan or a step may be given before it runs.
 Given = Element | Computed

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from narval_engine import encoding, xmlelements
+from narval_engine import encoding, recipewriting, xmlelements
 from narval_engine.elements import Element, ErrorElement
 from narval_engine.engine import Engine
 from narval_engine.machine import Call, repeated
 from narval_engine.places import Mistake, RecipeError
 from narval_engine.plans import READY, RUNNING, WAIT_CONDITION, WAIT_STEP, WAIT_TIME, Plan
 from narval_engine.progress import potentially_fireable
+from narval_engine.recipes import RecipeElement
 from narval_engine.xmltree import OWN, Node
 
 _RECORD = "record"
@@ -25,7 +26,8 @@ def write(engine: Engine, path: Path) -> None:
     """Writes the memory of an engine to a file, whole or not at all. Raises encoding.EncodingError, OSError."""
     lines = ["<?xml version='1.0' encoding='utf-8'?>", f'<memory xmlns:{OWN[:-1]}="urn:narval">']
     everything = sorted(engine.memory, key=lambda element: element.eid or 0)
-    lines += [f"  {xmlelements.written(element)}" for element in everything if not isinstance(element, Plan)]
+    lines += [recipewriting.written(element.recipe) for element in everything if isinstance(element, RecipeElement)]
+    lines += [f"  {xmlelements.written(element)}" for element in everything if not element.private]
     for element in everything:
         if isinstance(element, Plan):
             lines += _plan_lines(element)

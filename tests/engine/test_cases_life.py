@@ -179,13 +179,13 @@ def _(s: Stage) -> None:
     s.memory(x("mem"))
     s.recipe("R", "x mkx", "x -> mkx", decay=10)
     plan = s.run("R", y("given"))
-    assert len(s.engine.memory) == 4
+    assert len([each for each in s.engine.memory if each.type != "recipe"]) == 4
     s.clock.advance(9)
     s.go()
     assert plan in s.engine.plans
     s.clock.advance(1)
     s.go()
-    assert (s.engine.plans, [element.v for element in s.engine.memory]) == ([], ["mem"])
+    assert (s.engine.plans, values(s.engine.memory), values(s.engine.memory, "y")) == ([], ["mem"], [])
 
 
 @case("J19 what another plan refers to stays")

@@ -10,7 +10,7 @@ from narval_engine import Element, Engine, ErrorElement, Interface, Plan, Regist
 from narval_engine import input as takes
 from narval_engine import output as makes
 from narval_engine.interfaces import CannotAdaptError
-from tests.engine.stage import Stage, when, x
+from tests.engine.stage import Stage, matching, when, x
 
 
 class IModelMail(Interface):
@@ -131,6 +131,15 @@ def test_memory_can_be_looked_at_and_observed() -> None:
         engine.add_element(Element("y"))
     assert told == [("added", "x"), ("removed", "x")]
     assert element.eid == 1
+
+
+def test_recipes_are_elements(make_stage: Any) -> None:
+    s: Stage = make_stage()
+    s.recipe("P", "noop")
+    s.recipe("R", "S=noop end=noop", ("S -> end", matching("elmt.type == 'recipe' and elmt.name == 'P'")))
+    s.recipe("A", "S=noop end=noop", ("S -> end", matching("elmt.name == 'P'")))
+    assert s.run("R").state == "done"
+    assert s.run("A").waiting
 
 
 def test_plans_are_elements(make_stage: Any) -> None:

@@ -9,13 +9,28 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from narval_engine import Condition, Element, Engine, ErrorElement, Event, Input, Output, Plan, Recipe, Registry, Step
+from narval_engine import (
+    Condition,
+    Element,
+    Engine,
+    ErrorElement,
+    Event,
+    Input,
+    Output,
+    Plan,
+    Recipe,
+    Registry,
+    Step,
+    recipewriting,
+)
 from narval_engine import Transition as Link
 from narval_engine.assignment import Slot, UnassignedError, assign
 from narval_engine.index import Index
+from narval_engine.places import Mistake
 from narval_engine.programs import Pattern
 from narval_engine.reach import Reach
 from narval_engine.validity import mistakes_of
+from narval_engine.xmlrecipes import recipes_of
 
 KINDS = ("x", "y", "z")
 FINAL = {"fired", "impossible", "fail"}
@@ -178,6 +193,18 @@ def test_the_same_recipe_and_inputs_give_the_same_trace(recipe: Recipe, memory: 
 def test_checking_a_recipe_never_fails(recipe: Recipe) -> None:
     for mistake in mistakes_of(recipe, REGISTRY.get, {}):
         assert str(mistake)
+
+
+@given(recipes())
+def test_a_recipe_written_as_xml_reads_the_same(recipe: Recipe) -> None:
+    mistakes: list[Mistake] = []
+    again = recipes_of(recipewriting.written(recipe), "f.xml", mistakes)
+    assert mistakes == []
+    assert [recipewriting.written(each) for each in again] == [recipewriting.written(recipe)]
+    assert again[0].steps == recipe.steps
+    assert [each.links() for each in again[0].transitions] == [each.links() for each in recipe.transitions]
+    wanted = [[each.expressions for each in way.conditions] for way in recipe.transitions]
+    assert [[each.expressions for each in way.conditions] for way in again[0].transitions] == wanted
 
 
 def slot(name: str, wanted: list[int], *, required: bool) -> Slot:
