@@ -63,8 +63,10 @@ def _step(step: Step) -> Iterator[str]:
             text = f"<eval>{escape(given.source)}</eval>" if isinstance(given, Computed) else xmlelements.written(given)
             yield f"      {text}"
         yield "    </arguments>"
-    for entry in (*step.inputs, *step.outputs):
+    for entry in step.inputs:
         yield from _entry(entry)
+    for output in step.outputs:
+        yield from _entry(output)
     yield "  </step>"
 
 

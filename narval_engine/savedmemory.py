@@ -16,7 +16,6 @@ from narval_engine.machine import Call, repeated
 from narval_engine.places import Mistake, RecipeError
 from narval_engine.plans import READY, RUNNING, WAIT_CONDITION, WAIT_STEP, WAIT_TIME, Plan
 from narval_engine.progress import potentially_fireable
-from narval_engine.recipes import RecipeElement
 from narval_engine.xmltree import OWN, Node
 
 _RECORD = "record"
@@ -26,7 +25,7 @@ def write(engine: Engine, path: Path) -> None:
     """Writes the memory of an engine to a file, whole or not at all. Raises encoding.EncodingError, OSError."""
     lines = ["<?xml version='1.0' encoding='utf-8'?>", f'<memory xmlns:{OWN[:-1]}="urn:narval">']
     everything = sorted(engine.memory, key=lambda element: element.eid or 0)
-    lines += [recipewriting.written(element.recipe) for element in everything if isinstance(element, RecipeElement)]
+    lines += [recipewriting.written(recipe) for _name, recipe in sorted(engine.recipes.items())]
     lines += [f"  {xmlelements.written(element)}" for element in everything if not element.private]
     for element in everything:
         if isinstance(element, Plan):
