@@ -22,7 +22,12 @@ def message(result: Mapping[str, Any]) -> str:
     """
     if "censored" in result:
         return HIDDEN
-    items = [item for item in result.get("results") or () if isinstance(item, Mapping) and _went_wrong(item)]
+    results = result.get("results")  # of a loop; some modules give something of their own that name
+    items = (
+        [item for item in results if isinstance(item, Mapping) and _went_wrong(item)]
+        if isinstance(results, list)
+        else []
+    )
     if items:
         lines = [f"{_label(item)}{line}" for item in items[:MOST_ITEMS] for line in _lines(item)[:3]]
         more = len(items) - MOST_ITEMS
