@@ -16,6 +16,7 @@ from kommandir.errors import ExitCode
 from kommandir.events import EventStream
 from kommandir.failure import Failure
 from kommandir.playbook import classification
+from kommandir.playbook.configuration import callback_plugins
 from kommandir.playbook.translation import Translation
 from kommandir.step_log import StepLog
 
@@ -155,12 +156,15 @@ def _environment(prepared: Mapping[str, str], wanted: Mapping[str, str]) -> dict
     return {
         **{name: value for name, value in wanted.items() if name != "ANSIBLE_FORCE_COLOR"},
         **{name: prepared[name] for name in _RUNNERS_OWN},
-        "ANSIBLE_CALLBACK_PLUGINS": ":".join(
-            [*filter(None, [wanted.get("ANSIBLE_CALLBACK_PLUGINS")]), plugins, str(_CALLBACKS)]
-        ),
+        "ANSIBLE_CALLBACK_PLUGINS": ":".join([*_callback_plugins_of_the_user(wanted), plugins, str(_CALLBACKS)]),
         "ANSIBLE_STDOUT_CALLBACK": "exekutir_display",
         "ANSIBLE_NOCOLOR": "1",
     }
+
+
+def _callback_plugins_of_the_user(wanted: Mapping[str, str]) -> list[str]:
+    named = wanted.get("ANSIBLE_CALLBACK_PLUGINS")
+    return [named] if named else callback_plugins(wanted.get("ANSIBLE_CONFIG"))
 
 
 def executable(environment: Mapping[str, str]) -> list[str]:

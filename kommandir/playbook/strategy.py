@@ -9,6 +9,7 @@ from pathlib import Path
 from kommandir import yamlfile
 from kommandir.errors import UsageError
 from kommandir.journal import FILE_NAME, Journal
+from kommandir.playbook.configuration import defaults
 
 #: The variable of a job that says ``never`` or ``auto``.
 VARIABLE = "mitogen"
@@ -30,7 +31,7 @@ def environment(workspace: Path, given: Mapping[str, str]) -> dict[str, str]:
     """
     if "ANSIBLE_STRATEGY" in given or not _has_peons(workspace) or _wanted(workspace, given) == "never":
         return {}
-    configured = _configured(given.get("ANSIBLE_CONFIG"))
+    configured = defaults(given.get("ANSIBLE_CONFIG"))
     plugins = None if "strategy" in configured else _plugins()
     if plugins is None:
         return {}
@@ -68,20 +69,6 @@ def _wanted(workspace: Path, given: Mapping[str, str]) -> str:
         return str(yamlfile.mapping(workspace / "kommandir_vars.yml").value.get(VARIABLE, "auto"))
     except UsageError:
         return "auto"  # a file that is missing or broken is not for us to tell of: Ansible reads it too
-
-
-def _configured(config: str | None) -> frozenset[str]:
-    """The defaults that an ``ansible.cfg`` names."""
-    if config is None:
-        return frozenset()
-    import configparser
-
-    parser = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        parser.read(config, encoding="utf-8")
-    except (configparser.Error, OSError, UnicodeDecodeError):
-        return frozenset({"strategy"})  # Ansible will say what is wrong with it
-    return frozenset(parser["defaults"]) if parser.has_section("defaults") else frozenset()
 
 
 def _plugins() -> Path | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from kommandir.errors import ExekutirError, ExitCode
 from kommandir.failure import Failure
 from kommandir.mistakes import demand_none
+from kommandir.playbook import private
 from kommandir.xn import recipe
 from kommandir.xn.reading import Item, read
 from kommandir.xn.request import GOOD, StepResult, XnRequest, XnResult, outcome_of
@@ -18,9 +19,12 @@ from narval_engine import Engine, Registry
 def run(request: XnRequest) -> XnResult:
     """Run the items that take part in the request's context, in their order, until one fails.
 
+    What a run that was killed left in ``private`` is removed first.
+
     Raises MistakesError, before anything is run, when anything is wrong anywhere in the file; whatever goes wrong in a
     step is in the result.
     """
+    private.remove_abandoned(request.workspace / "private")
     reading = read(request.file, request.text, context=request.context)
     demand_none(reading.mistakes, hint="`exekutir validate` checks a job without running it")
     items = [item for item in reading.items if item.is_for(request.context)]

@@ -10,6 +10,7 @@ import pytest
 
 from kommandir import content
 from kommandir.errors import ExitCode
+from kommandir.mistakes import MistakesError
 
 from .conftest import Job
 
@@ -280,6 +281,29 @@ def test_the_ansible_of_our_own_interpreter_is_used(job: Job, monkeypatch: pytes
     assert job.play(tasks("- ansible.builtin.debug: {msg: hi}")).exit_code == 0
 
 
+CALLBACK = """
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = "{name: own, type: notification, short_description: x, description: [x], options: {}}"
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "own"
+
+    def v2_playbook_on_stats(self, stats):
+        open("own-was-here", "w").close()
+"""
+
+
+def test_callbacks_of_the_job_are_called(job: Job) -> None:
+    job.write("plugins/own.py", CALLBACK)
+    job.write("ansible.cfg", "[defaults]\ncallback_plugins = nowhere:plugins ; a comment\n")
+    result = job.play(tasks("- ansible.builtin.debug: {msg: hi}"))
+    assert result.exit_code == 0, result
+    assert (job.workspace / "own-was-here").exists()
+
+
 def test_a_prompt_waits_for_nobody(job: Job) -> None:
     result = job.play(
         "- hosts: localhost\n  gather_facts: false\n  vars_prompt: [{name: answer, prompt: Say, default: nothing}]\n"
@@ -303,5 +327,6 @@ def test_what_a_killed_run_left_is_removed_at_the_next_start(job: Job) -> None:
     left: Path = job.workspace / "private" / "ansible-left"
     left.mkdir(parents=True)
     (left / "command").write_text("secret")
-    job.play(tasks("- ansible.builtin.debug: {msg: hi}"))
+    with pytest.raises(MistakesError):
+        job.run("- broken")
     assert not left.exists()
