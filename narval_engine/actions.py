@@ -64,7 +64,7 @@ class _Declaration:
 def action(name: _Function, /) -> _Function: ...
 @overload
 def action(
-    name: str | None = None,
+    given: str | None = None,
     /,
     group: str | None = None,
     *,
@@ -74,6 +74,9 @@ def action(
     finalizer: Callable[[Any], None] | None = None,
     nonexecuted: Callable[[Any], None] | None = None,
     description: str | None = None,
+    name: str | None = None,
+    inputs: Sequence[Input] = (),
+    outputs: Sequence[Output] = (),
 ) -> Callable[[_Function], _Function]: ...
 
 
@@ -81,15 +84,19 @@ def action(name: Any = None, /, group: str | None = None, **options: Any) -> Any
     """Declares a function to be an action, for ``Registry.add`` and for modules of a home.
 
     The name is "group.name", or "name" in the group of the module's file, or left out: the function's own. Stand it
-    above or below the ``input`` and ``output`` decorators, in any order.
+    above or below the ``input`` and ``output`` decorators, in any order, or give it them as ``inputs`` and ``outputs``.
     """
     if callable(name):
         return action()(name)
     description = options.pop("description", None)
-    declared = _Declaration(name, group, Options(**options), {"en": description} if description else {})
+    said = options.pop("name", name)
+    entries = (*options.pop("inputs", ()), *options.pop("outputs", ()))
+    declared = _Declaration(said, group, Options(**options), {"en": description} if description else {})
 
     def declare(function: _Function) -> _Function:
         setattr(function, _DECLARED, declared)
+        for entry in reversed(entries):
+            entry(function)
         return function
 
     return declare

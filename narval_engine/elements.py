@@ -40,6 +40,9 @@ class Element:
     def __init_subclass__(cls, type: str | None = None, **rest: Any) -> None:  # noqa: A002 -- the public keyword
         super().__init_subclass__(**rest)
         own = cls.__dict__.get("type")
+        if isinstance(own, str):
+            # ``type = "mail"`` in the class says the same; left there it would stand before the field.
+            del cls.type
         cls.claimed_type = type or (own if isinstance(own, str) else cls.__name__)
         CLASSES[cls.claimed_type] = cls
         NAMES[cls.__name__] = cls

@@ -105,12 +105,13 @@ class Plan(Element, type="plan"):
     @property
     def steps(self) -> Mapping[str, PlanStep]:
         """Views of the steps by id, in the order of the recipe."""
-        return _Views(self.program.steps, lambda step: PlanStep(self, step))
+        return _Views(self.program.step_numbers, self.program.steps, lambda step: PlanStep(self, step))
 
     @property
     def transitions(self) -> Mapping[str, PlanTransition]:
         """Views of the transitions by id, in the order of the recipe."""
-        return _Views(self.program.transitions, lambda transition: PlanTransition(self, transition))
+        names, ways = self.program.transition_numbers, self.program.transitions
+        return _Views(names, ways, lambda transition: PlanTransition(self, transition))
 
     def lineage(self) -> Iterator[Plan]:
         """This plan, the one that called it, and so on."""
@@ -205,20 +206,18 @@ class PlanTransition:
 class _Views(Mapping[str, _View], Generic[_View]):
     """Parts of a plan by id, made when they are looked at: a plan of 10,000 steps has no 10,000 objects."""
 
-    __slots__ = ("_make", "_parts")
+    __slots__ = ("_make", "_numbers", "_parts")
 
-    def __init__(self, parts: list[Any], make: Callable[[Any], _View]) -> None:
+    def __init__(self, numbers: dict[str, int], parts: list[Any], make: Callable[[Any], _View]) -> None:
+        self._numbers = numbers
         self._parts = parts
         self._make = make
 
     def __getitem__(self, name: str) -> _View:
-        for part in self._parts:
-            if part.id == name:
-                return self._make(part)
-        raise KeyError(name)
+        return self._make(self._parts[self._numbers[name]])
 
     def __iter__(self) -> Iterator[str]:
-        return (part.id for part in self._parts)
+        return iter(self._numbers)
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._numbers)

@@ -168,7 +168,10 @@ class TransitionProgram:
 class Program:
     """A recipe ready to run. Raises ValueError where the recipe is not even structurally sound (see validity)."""
 
-    __slots__ = ("computed", "end", "finalizers", "name", "observed", "recipe", "start", "steps", "transitions")
+    __slots__ = (
+        *("computed", "end", "finalizers", "name", "observed", "recipe", "start", "step_numbers", "steps"),
+        *("transition_numbers", "transitions"),
+    )
 
     def __init__(self, recipe: Recipe, action_of: Callable[[str], Action | None]) -> None:
         self.recipe = recipe
@@ -177,11 +180,12 @@ class Program:
             StepProgram(number, step, None if step.type == "recipe" else action_of(step.target), self.name)
             for number, step in enumerate(recipe.steps)
         ]
-        numbers = {step.id: step.number for step in self.steps}
+        self.step_numbers = numbers = {step.id: step.number for step in self.steps}
         self.transitions = [
             TransitionProgram(number, transition, numbers, self.name)
             for number, transition in enumerate(recipe.transitions)
         ]
+        self.transition_numbers = {transition.id: transition.number for transition in self.transitions}
         self._link()
         self.start = numbers[recipe.first() or ""]
         self.end = numbers[recipe.last() or ""]

@@ -56,46 +56,56 @@ class Output(_Entry):
     _declared = DECLARED_OUTPUTS
 
 
-def _matches(matches: Sequence[str], kind: str | None) -> tuple[str, ...]:
-    return (f"elmt.type == {kind!r}", *matches) if kind is not None else tuple(matches)
+def _matches(matches: Sequence[str], kind: str | None, more: str | Sequence[str]) -> tuple[str, ...]:
+    extra = (more,) if isinstance(more, str) else tuple(more)
+    return (*((f"elmt.type == {kind!r}",) if kind is not None else ()), *matches, *extra)
+
+
+def _flag(value: bool | str | None) -> bool | None:
+    """Also the words of the XML."""
+    if isinstance(value, str):
+        if value not in {"yes", "no"}:
+            raise ValueError(f"{value!r}: it is True, False, 'yes' or 'no'")
+        return value == "yes"
+    return value
 
 
 def input(
-    name: str,
-    /,
+    id: str,  # noqa: A002 -- as in the manual
     *matches: str,
     type: str | None = None,  # noqa: A002 -- keyword of the public face
-    use: bool | None = None,
-    list: bool | None = None,  # noqa: A002 -- keyword of the public face
-    optional: bool | None = None,
-    outdates: bool | None = None,
+    match: str | Sequence[str] = (),
+    use: bool | str | None = None,
+    list: bool | str | None = None,  # noqa: A002 -- keyword of the public face
+    optional: bool | str | None = None,
+    outdates: bool | str | None = None,
     from_context: str | None = None,
     to_context: str | None = None,
 ) -> Input:
     """An input of an action, as a value or as a decorator of its function. ``type="x"`` is short for a match on it."""
     return Input(
-        name,
-        _matches(matches, type),
-        list=list,
-        optional=optional,
-        use=use,
-        outdates=outdates,
+        id,
+        _matches(matches, type, match),
+        list=_flag(list),
+        optional=_flag(optional),
+        use=_flag(use),
+        outdates=_flag(outdates),
         from_context=from_context,
         to_context=to_context,
     )
 
 
 def output(
-    name: str,
-    /,
+    id: str,  # noqa: A002 -- as in the manual
     *matches: str,
     type: str | None = None,  # noqa: A002 -- keyword of the public face
-    list: bool | None = None,  # noqa: A002 -- keyword of the public face
-    optional: bool | None = None,
+    match: str | Sequence[str] = (),
+    list: bool | str | None = None,  # noqa: A002 -- keyword of the public face
+    optional: bool | str | None = None,
     outdates: str | None = None,
 ) -> Output:
     """An output of an action, as a value or as a decorator of its function."""
-    return Output(name, _matches(matches, type), list=list, optional=optional, outdates=outdates)
+    return Output(id, _matches(matches, type, match), list=_flag(list), optional=_flag(optional), outdates=outdates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def _plan(engine: Engine, node: Node) -> Plan:
     parent = number = None
     if "parent_plan" in node.attributes:
         parent = world.plans[int(node.attributes["parent_plan"])]
-        number = next(step.number for step in parent.program.steps if step.id == node.attributes.get("parent_step"))
+        number = parent.program.step_numbers[node.attributes.get("parent_step", "")]
     plan = Plan(program, parent, -1 if number is None else number)
     plan.eid = int(node.attributes["eid"])
     world.memory.number(plan)

@@ -250,4 +250,4 @@ def unhandled(plan: Plan) -> bool:
 
 
 def _ways(plan: Plan, step: str) -> tuple[int, ...]:
-    return next(each.outgoing for each in plan.program.steps if each.id == step)
+    return plan.program.steps[plan.program.step_numbers[step]].outgoing

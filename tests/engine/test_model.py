@@ -117,6 +117,28 @@ def test_decorators_in_any_order() -> None:
     assert Registry().add(bare, group="mine").name == "mine.bare"
 
 
+def test_decorators_in_other_words() -> None:
+    @action(name="b", group="a", inputs=[takes("i", match="elmt.v == 1", use="yes")], outputs=[makes(id="o", type="y")])
+    def function(_inputs: Any) -> None: ...
+
+    made = Registry().add(function)
+    assert (made.name, made.prototype.inputs[0].use, made.prototype.inputs[0].match) == ("a.b", True, ("elmt.v == 1",))
+    assert made.prototype.outputs[0].match == ("elmt.type == 'y'",)
+    with pytest.raises(ValueError, match="'yes' or 'no'"):
+        takes("i", use="perhaps")
+
+
+def test_a_class_says_its_type_in_its_body() -> None:
+    class BodyMail(Element):
+        type = "body mail"
+
+        def __init__(self, subject: str) -> None:
+            self.subject = subject
+
+    mail = BodyMail("hi")
+    assert (mail.type, mail.attributes()) == ("body mail", {"subject": "hi"})
+
+
 def test_memory_can_be_looked_at_and_observed() -> None:
     told: list[tuple[str, str]] = []
     with Engine() as engine:

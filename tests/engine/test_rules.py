@@ -57,6 +57,9 @@ def registry() -> Registry:
 
 
 REGISTRY = registry()
+IN_WORKERS = Registry()
+for each in REGISTRY:
+    IN_WORKERS.register(each.name, each.function, each.prototype.inputs, each.prototype.outputs)
 conditions = st.lists(
     st.builds(lambda kind, use: Condition(f"elmt.type == {kind!r}", use=use), st.sampled_from(KINDS), st.booleans()),
     max_size=2,
@@ -94,10 +97,12 @@ def recipes(draw: st.DrawFn) -> Recipe:
 elements = st.lists(st.builds(lambda kind, v: (kind, v), st.sampled_from(KINDS), st.integers(0, 3)), max_size=6)
 
 
-def played(recipe: Recipe, memory: Any, arguments: Any, plans: int = 2) -> tuple[list[Plan], list[Event]]:
+def played(
+    recipe: Recipe, memory: Any, arguments: Any, plans: int = 2, actions: Registry = REGISTRY
+) -> tuple[list[Plan], list[Event]]:
     """Some plans of the recipe, run to where nothing can happen, and all that happened."""
     told: list[Event] = []
-    with Engine(REGISTRY) as engine:
+    with Engine(actions) as engine:
         engine.subscribe(told.append)
         engine.add_recipe(recipe, unchecked=True)
         engine.add_element(*[Element(kind, v=v) for kind, v in memory])
@@ -122,7 +127,16 @@ def trace(told: list[Event]) -> list[Any]:
 
 @given(recipes(), elements, elements)
 def test_whatever_the_recipe_says_the_rules_hold(recipe: Recipe, memory: Any, arguments: Any) -> None:
-    plans, told = played(recipe, memory, arguments)
+    keep_the_rules(recipe, *played(recipe, memory, arguments))
+
+
+@given(recipes(), elements, elements)
+@settings(max_examples=40)
+def test_the_rules_hold_for_workers(recipe: Recipe, memory: Any, arguments: Any) -> None:
+    keep_the_rules(recipe, *played(recipe, memory, arguments, actions=IN_WORKERS))
+
+
+def keep_the_rules(recipe: Recipe, plans: list[Plan], told: list[Event]) -> None:
     fired = Counter(
         (event.plan and event.plan.eid, event.transition) for event in told if event.kind == "transition_fired"
     )
