@@ -90,6 +90,9 @@ def run(request: PlaybookRun) -> PlaybookResult:
         runner.run()
     except pexpect.TIMEOUT:  # something keeps the terminal of an Ansible that ended
         strays.end(request.environment[strays.STEP_TAG])
+    except BaseException:
+        strays.end(request.environment[strays.STEP_TAG])
+        raise
     if watch.stopped:
         return PlaybookResult(code=254, outcome=watch.outcome, failures=tuple(translation.failures), stopped=True)
     return _judged(runner.rc, translation, request)

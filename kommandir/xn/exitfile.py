@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from kommandir import atomic
-from kommandir.errors import UsageError
+from kommandir.errors import KommandirError, UsageError
 from kommandir.xn.reading import Item
 from kommandir.xn.request import StepResult
 from kommandir.xn.surroundings import Surroundings
@@ -32,11 +33,11 @@ def end(item: Item, surroundings: Surroundings, result: StepResult) -> StepResul
     return dataclasses.replace(result, swallowed=not result.stopped)
 
 
-def opened(item: Item, path: Path) -> IO[bytes]:
+def opened(item: Item, path: Path) -> OutputFile:
     """``path`` emptied and opened for the output of an item, readable by its owner alone if it is new."""
     try:
         new = not path.exists()
-        file = path.open("wb")
+        file = OutputFile(path)
         if new:
             path.chmod(0o600)
     except OSError as error:
@@ -44,6 +45,27 @@ def opened(item: Item, path: Path) -> IO[bytes]:
             f"{item.place}: {path} can't be written: {error.strerror}", hint="make its directory"
         ) from error
     return file
+
+
+class OutputFile(io.FileIO):
+    """A file for the output of an item. When it can't take all of it (disk full), KommandirError ends the item."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w")
+        self.path = path
+
+    def write(self, data: Any) -> int:
+        """Write all of ``data``."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[super().write(rest) or 0 :]
+        except OSError as error:
+            raise KommandirError(
+                f"the output can't be written to {self.path}: {error.strerror}",
+                hint="free some space, then run it again",
+            ) from error
+        return len(data)
 
 
 def _write(item: Item, path: Path, text: str) -> None:

@@ -26,6 +26,7 @@ class Job:
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
+        workspace.mkdir(exist_ok=True)
         self.uuid = f"xntest{abs(hash(workspace)) % 10**10}"
         self.told: list[events.Event] = []
         self.write("inventory", INVENTORY)

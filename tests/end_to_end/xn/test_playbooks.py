@@ -281,6 +281,35 @@ def test_the_ansible_of_our_own_interpreter_is_used(job: Job, monkeypatch: pytes
     assert job.play(tasks("- ansible.builtin.debug: {msg: hi}")).exit_code == 0
 
 
+def test_a_workspace_may_have_any_name(tmp_path: Path) -> None:
+    job = Job(tmp_path / "it's a wörkspace")
+    job.write("ansible.cfg", "[defaults]\n")
+    job.write("play.yml", shows(workspace="workspace", config="lookup('env', 'ANSIBLE_CONFIG')"))
+    result = job.run(
+        "- command: {filepath: /usr/bin/touch, arguments: '\"$WORKSPACE/one file\"'}\n"
+        "- playbook: {filepath: $WORKSPACE/play.yml, inventory: $WORKSPACE/inventory, exitfile: $WORKSPACE/code}"
+    )
+    assert result.exit_code == 0, result
+    assert shown(job) == {"workspace": str(job.workspace), "config": str(job.workspace / "ansible.cfg")}
+    assert (job.workspace / "one file").exists()
+    assert job.read("code") == "0"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "command: {filepath: /bin/sh, arguments: -c 'echo x; sleep 200'",
+        "playbook: {filepath: play.yml, inventory: inventory",
+    ],
+)
+def test_a_full_disk_under_an_output_file_is_the_kommandirs_failure(job: Job, kind: str) -> None:
+    job.write("play.yml", tasks("- ansible.builtin.pause: {seconds: 200}"))
+    result = job.run(f"- {kind}, stdoutfile: /dev/full}}\n- command: {{filepath: /bin/true}}")
+    assert result.outcome == ExitCode.KOMMANDIR_FAILED
+    assert "the output can't be written to /dev/full: No space left on device" in result.failures[0].message
+    assert len(job.of("step_started")) == 1
+
+
 CALLBACK = """
 from ansible.plugins.callback import CallbackBase
 
