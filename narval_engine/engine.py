@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _Mail = Callable[[], None]
+#: A signal that comes between Python's last look and its falling asleep does not wake it, and a clock can be set.
+_LONGEST_SLEEP = 0.5
 
 
 class Engine:
@@ -216,7 +218,8 @@ class Engine:
         try:
             while not stopped():
                 if not self._step(None, wait=True):
-                    self._mail.get()()
+                    with suppress(Empty):
+                        self._mail.get(timeout=_LONGEST_SLEEP)()
         finally:
             self._thread = None
             self.flush()
@@ -267,14 +270,13 @@ class Engine:
         self._drop_needless_timers()
         if not self._running and not self._timers and not may_wait:
             return False
-        limits = [] if until is None else [until - time.monotonic()]
+        limits = [_LONGEST_SLEEP] if until is None else [_LONGEST_SLEEP, until - time.monotonic()]
         if self._timers:
             limits.append(self._timers[0][0] - time.monotonic())
         if alarm is not None and self.clock.waits:
             limits.append(alarm - self.clock.now())
         with suppress(Empty):
-            # Not for longer than an hour: the system's clock may be set meanwhile.
-            self._mail.get(timeout=max(0.0, min(limits, default=3600.0)))()
+            self._mail.get(timeout=max(0.0, min(limits)))()
         return True
 
     def _advance(self) -> None:

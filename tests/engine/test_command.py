@@ -413,7 +413,7 @@ def test_signals_end_it_in_order(home: HomeOnDisk, number: signal.Signals, code:
         while "begun" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(number)
-        out, _err = process.communicate(timeout=20)
+        out, _err = process.communicate(timeout=60)
     assert process.returncode == code
     assert json.loads(out)["plans"][0]["errors"][-1]["type"] == "cancelled"
 
