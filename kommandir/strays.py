@@ -32,7 +32,7 @@ def end(mark: str, grace: float = GRACE) -> int:
             _signalled(pid, number)
         moment = Deadline.after(grace)
         while not moment.expired and any(True for _ in _alive(mark)):
-            time.sleep(0.02)
+            time.sleep(0.05)
     return before
 
 
@@ -64,5 +64,5 @@ def _ancestors() -> set[int]:
 def _signalled(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # gone, or another user's by now: cleanup will name what is left
         return

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import IO
 
 from kommandir import process, strays
 from kommandir.errors import StoppedError, TimeOutError, UsageError
-from kommandir.events import EventStream
 from kommandir.failure import Failure
 from kommandir.playbook import classification
 from kommandir.process import Outcome
@@ -29,24 +27,14 @@ def run_command(item: Item, surroundings: Surroundings) -> StepResult:
     """Run the program in the workspace and wait for it; its output goes to the log of the step or into files.
 
     A deadline or a signal ends it with all of its processes. Raises UsageError where it can't be started at all or a
-    file of the item can't be written.
+    file of the item can't be made, KommandirError where such a file can't take the output.
     """
     argv = arguments(item, surroundings)
-    environment = surroundings.environment()
     exitfile.begin(item, surroundings)
     with surroundings.log(item) as log, _output_files(item, surroundings) as (stdout, stderr):
         log.write(f"$ {' '.join(argv)}")
-        output = _Output(surroundings, item, log, quiet=_quiet(item))
-        try:
-            outcome = _run(argv, environment, item, surroundings, stdout, stderr, output)
-        except (TimeOutError, StoppedError) as error:
-            strays.end(environment[strays.STEP_TAG])
-            return exitfile.end(item, surroundings, _stopped(error, item, surroundings, log))
-        except OSError as error:
-            raise UsageError(
-                f"{item.place}: {argv[0]} can't be started: {error.strerror}", hint="look at `filepath`"
-            ) from error
-        return exitfile.end(item, surroundings, _judged(outcome, output, item, surroundings, log))
+        result = _Call(item, surroundings, log).result(argv, stdout, stderr)
+    return exitfile.end(item, surroundings, result)
 
 
 def arguments(item: Item, surroundings: Surroundings) -> list[str]:
@@ -62,84 +50,80 @@ def arguments(item: Item, surroundings: Surroundings) -> list[str]:
     return [str(program), *rest]
 
 
-def _run(
-    argv: list[str],
-    environment: dict[str, str],
-    item: Item,
-    surroundings: Surroundings,
-    stdout: IO[bytes] | None,
-    stderr: IO[bytes] | None,
-    output: Callable[[str, str], None],
-) -> Outcome:
-    request = surroundings.request
-    return process.run(
-        argv,
-        environment=environment,
-        folder=surroundings.workspace,
-        deadline=request.deadline,
-        cancellation=request.cancellation,
-        doing=f"{item.title} ({item.place})",
-        stdout=stdout,
-        stderr=stderr,
-        merged=item.keys.get("stderrfile") == "-",
-        on_line=output,
-    )
+@contextlib.contextmanager
+def _output_files(item: Item, surroundings: Surroundings) -> Iterator[tuple[IO[bytes] | None, IO[bytes] | None]]:
+    """The files for both streams, emptied; one file for both where they are the same."""
+    stdout, stderr = (surroundings.output_file(item, f"{name}file") for name in ("stdout", "stderr"))
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(exitfile.opened(item, stdout)) if stdout else None
+        if stderr is None or stderr == stdout:
+            yield first, first if stderr else None
+        else:
+            yield first, stack.enter_context(exitfile.opened(item, stderr))
 
 
-class _Output:
-    """Each line of the command: to the log and to those who watch, except for streams that go into files."""
+class _Call:
+    """One call of a program. Called with each line of its output: that goes to the log and to those who watch."""
 
-    def __init__(self, surroundings: Surroundings, item: Item, log: StepLog, quiet: frozenset[str]) -> None:
-        self._events: EventStream = surroundings.request.events
-        self._step, self._log, self._quiet = surroundings.step(item), log, quiet
+    def __init__(self, item: Item, surroundings: Surroundings, log: StepLog) -> None:
+        self._item, self._surroundings, self._log = item, surroundings, log
+        self._step = surroundings.step(item)
+        #: Streams that go into files.
+        self._quiet = {name for name in ("stdout", "stderr") if item.keys.get(f"{name}file", "-") != "-"}
         self._told = 0
-        self.last: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        self._last: dict[str, list[str]] = {"stdout": [], "stderr": []}
+
+    def result(self, argv: list[str], stdout: IO[bytes] | None, stderr: IO[bytes] | None) -> StepResult:
+        """Run it to its end."""
+        environment, request = self._surroundings.environment(), self._surroundings.request
+        try:
+            outcome = process.run(
+                argv,
+                environment=environment,
+                folder=self._surroundings.workspace,
+                deadline=request.deadline,
+                cancellation=request.cancellation,
+                doing=f"{self._item.title} ({self._item.place})",
+                stdout=stdout,
+                stderr=stderr,
+                merged=self._item.keys.get("stderrfile") == "-",
+                on_line=self,
+            )
+        except (TimeOutError, StoppedError) as error:
+            strays.end(environment[strays.STEP_TAG])
+            return self._stopped(error)
+        except OSError as error:
+            raise UsageError(
+                f"{self._item.place}: {argv[0]} can't be started: {error.strerror}", hint="look at `filepath`"
+            ) from error
+        return self._judged(outcome)
 
     def __call__(self, stream: str, line: str) -> None:
         if line.strip():
-            self.last[stream] = [*self.last[stream][1 - QUOTED :], plain(line)]
+            self._last[stream] = [*self._last[stream][1 - QUOTED :], plain(line)]
         if stream in self._quiet:
             return
         self._log.write(line)
         self._told += 1
-        if self._told < MOST_EVENTS:
-            self._events.emit("output", step=self._step, stream=stream, line=plain(line))
-        elif self._told == MOST_EVENTS:
-            self._events.emit("output", step=self._step, stream=stream, line=f"... the rest is in {self._log.name}")
+        if self._told <= MOST_EVENTS:
+            text = plain(line) if self._told < MOST_EVENTS else f"... the rest is in {self._log.name}"
+            self._surroundings.request.events.emit("output", step=self._step, stream=stream, line=text)
 
+    def _judged(self, outcome: Outcome) -> StepResult:
+        if outcome.good:
+            return StepResult(exit_code=0, outcome=GOOD.outcome, log=self._log.name)
+        code = 128 - outcome.code if outcome.code < 0 else outcome.code
+        lines = [f"{self._item.title} ended with {outcome.end}", *(self._last["stderr"] or self._last["stdout"])]
+        classified = classification.of_step(self._surroundings.request.context)
+        return StepResult(
+            exit_code=code, outcome=classified, failures=(self._failure("\n".join(lines)),), log=self._log.name
+        )
 
-def _quiet(item: Item) -> frozenset[str]:
-    return frozenset(name for name in ("stdout", "stderr") if item.keys.get(f"{name}file", "-") != "-")
+    def _stopped(self, error: TimeOutError | StoppedError) -> StepResult:
+        self._log.write(error.what)
+        outcome = outcome_of(error)
+        failures = (self._failure(error.what),)
+        return StepResult(exit_code=int(outcome), outcome=outcome, failures=failures, log=self._log.name, stopped=True)
 
-
-@contextlib.contextmanager
-def _output_files(item: Item, surroundings: Surroundings) -> Iterator[tuple[IO[bytes] | None, IO[bytes] | None]]:
-    """The files for both streams, emptied; one file for both where they are the same."""
-    paths = [surroundings.output_file(item, f"{name}file") for name in ("stdout", "stderr")]
-    with contextlib.ExitStack() as stack:
-        opened: dict[Path, IO[bytes]] = {}
-        for path in paths:
-            if path is not None and path not in opened:
-                opened[path] = stack.enter_context(exitfile.opened(item, path))
-        yield tuple(opened[path] if path else None for path in paths)  # type: ignore[misc]  # there are two
-
-
-def _judged(outcome: Outcome, output: _Output, item: Item, surroundings: Surroundings, log: StepLog) -> StepResult:
-    if outcome.good:
-        return StepResult(exit_code=0, outcome=GOOD.outcome, log=log.name)
-    code = 128 - outcome.code if outcome.code < 0 else outcome.code
-    message = "\n".join([f"{item.title} ended with {outcome.end}", *(output.last["stderr"] or output.last["stdout"])])
-    failure = Failure(
-        step=surroundings.step(item), message=surroundings.redactor.text(message), log=log.name
-    )  # fmt: skip
-    classified = classification.of_step(surroundings.request.context)
-    return StepResult(exit_code=code, outcome=classified, failures=(failure,), log=log.name)
-
-
-def _stopped(
-    error: TimeOutError | StoppedError, item: Item, surroundings: Surroundings, log: StepLog
-) -> StepResult:  # fmt: skip
-    log.write(error.what)
-    outcome = outcome_of(error)
-    failure = Failure(step=surroundings.step(item), message=error.what, log=log.name)
-    return StepResult(exit_code=int(outcome), outcome=outcome, failures=(failure,), log=log.name, stopped=True)
+    def _failure(self, message: str) -> Failure:
+        return Failure(step=self._step, message=self._surroundings.redactor.text(message), log=self._log.name)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kommandir import yamlfile
 from kommandir.errors import UsageError
@@ -14,6 +14,9 @@ from kommandir.mistakes import Mistake
 from kommandir.xn import words
 from kommandir.xn.schema import CONTEXTS, KINDS, Key, Kind
 from kommandir.yamlfile import Document, Way, did_you_mean
+
+if TYPE_CHECKING:
+    from kommandir.recipes.reading import Recipes
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTEXT = re.compile(r"[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -52,6 +55,8 @@ class Reading:
 
     items: tuple[Item, ...]
     mistakes: tuple[Mistake, ...]
+    #: Those of the mapping form; None for the list form.
+    recipes: Recipes | None = None
 
 
 def read(file: Path | None, text: str | None, *, context: str | None = None) -> Reading:
@@ -63,10 +68,27 @@ def read(file: Path | None, text: str | None, *, context: str | None = None) -> 
         documents = _documents(file, text)
     except UsageError as error:
         return Reading((), (*mistakes, Mistake(*_parted(error, file))))
+    if documents and _is_recipe(documents[0].value):
+        return _recipes(file, text, documents, mistakes)
     items: list[Item] = []
     for document in documents:
-        _Checking(document, items, mistakes).run()
+        Checking(document, items, mistakes).run()
     return Reading(tuple(items), tuple(sorted(mistakes, key=_line)))
+
+
+def _is_recipe(value: Any) -> bool:
+    return isinstance(value, dict) and any(key in value for key in ("recipe", "recipes", "steps", "transitions"))
+
+
+def _recipes(file: Path | None, text: str | None, documents: list[Document], mistakes: list[Mistake]) -> Reading:
+    """The mapping form."""
+    from kommandir.recipes import reading
+
+    if len(documents) > 1:
+        mistakes.append(Mistake(documents[1].place(), "a second document starts here", "recipes stand in one"))
+    written = file.read_text(encoding="utf-8") if file else text or ""
+    found = reading.read(documents[0], written, mistakes)
+    return Reading(found.items, tuple(sorted(mistakes, key=_line)), found)
 
 
 def _line(mistake: Mistake) -> int:
@@ -95,16 +117,18 @@ def _parted(error: UsageError, file: Path | None) -> tuple[str, str, str]:
     return place[0], error.what[place.end() :].removeprefix(": "), error.hint or ""
 
 
-class _Checking:
+class Checking:
     """Goes through one document; never raises for what a user may have written."""
 
     def __init__(self, document: Document, items: list[Item], mistakes: list[Mistake]) -> None:
         self.document, self.items, self.mistakes = document, items, mistakes
 
     def wrong(self, way: Way, message: str, hint: str = "") -> None:
+        """Note a mistake at a part of the document."""
         self.mistakes.append(Mistake(self.document.place(*way), message, hint))
 
     def run(self) -> None:
+        """Check the whole document."""
         value = self.document.value
         if value is None:
             return
@@ -116,8 +140,9 @@ class _Checking:
                 self.entry((number,), entry)
 
     def entry(self, way: Way, entry: Any) -> None:
+        """Check an entry of the list."""
         if not isinstance(entry, dict):
-            self.wrong(way, f"expected an item, found {_called(entry)}", "an item is one of " + _listed(KINDS))
+            self.wrong(way, f"expected an item, found {_called(entry)}", "an item is one of " + listed(KINDS))
             return
         for name, keys in entry.items():
             kind = KINDS.get(name) if isinstance(name, str) else None
@@ -127,9 +152,10 @@ class _Checking:
                 self.item((*way, name), kind, keys)
 
     def item(self, way: Way, kind: Kind, keys: Any) -> None:
+        """Check the keys of an item, and keep it."""
         if not isinstance(keys, dict):
             found = "nothing" if keys is None else _called(keys)
-            self.wrong(way, f"`{kind.name}` needs keys, found {found}", f"it has {_listed(kind.keys)}")
+            self.wrong(way, f"`{kind.name}` needs keys, found {found}", f"it has {listed(kind.keys)}")
             return
         self.missing(way, kind, keys)
         contexts = self.contexts((*way, CONTEXTS), keys.get(CONTEXTS))
@@ -137,19 +163,19 @@ class _Checking:
         if "arguments" in texts:
             self.arguments((*way, "arguments"), texts["arguments"])
         place = self.document.place(*way)
-        self.items.append(
-            Item(kind=kind, index=len(self.items) + 1, place=place, contexts=contexts, keys=texts)
-        )  # fmt: skip
+        self.items.append(Item(kind=kind, index=len(self.items) + 1, place=place, contexts=contexts, keys=texts))
 
     def missing(self, way: Way, kind: Kind, keys: dict[Any, Any]) -> None:
+        """Note required keys that are not there, and keys that exclude each other."""
         for key in kind.keys.values():
             if key.required and keys.get(key.name) is None:
                 self.wrong(way, f"`{kind.name}` lacks `{key.name}`", key.meaning)
         named = [name for name in kind.exclusive if keys.get(name) is not None]
         if len(named) > 1:
-            self.wrong((*way, named[1]), f"only one of {_listed(named)} may stand here", "remove the others")
+            self.wrong((*way, named[1]), f"only one of {listed(named)} may stand here", "remove the others")
 
     def contexts(self, way: Way, value: Any) -> tuple[str, ...]:
+        """The list of contexts of an item."""
         if value is None:
             return ()
         if not isinstance(value, list):
@@ -161,13 +187,14 @@ class _Checking:
         return tuple(str(context) for context in value)
 
     def texts(self, way: Way, kind: Kind, keys: dict[Any, Any]) -> Iterator[tuple[str, str]]:
+        """The keys of an item with their texts."""
         for name, value in keys.items():
             key = kind.keys.get(name) if isinstance(name, str) else None
             if name == CONTEXTS:
                 continue
             if key is None:
                 meant = "" if name in kind.elsewhere else did_you_mean(str(name), [*kind.keys, CONTEXTS])
-                hint = kind.elsewhere.get(name, f"`{kind.name}` has {_listed(kind.keys)}")
+                hint = kind.elsewhere.get(name, f"`{kind.name}` has {listed(kind.keys)}")
                 self.wrong((*way, name), f"unknown key `{name}`{meant}", hint)
             elif value is not None:
                 text = self.text((*way, name), key, value)
@@ -175,6 +202,7 @@ class _Checking:
                     yield key.name, text
 
     def text(self, way: Way, key: Key, value: Any) -> str | None:
+        """The text of a key; None where there is none."""
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
@@ -192,6 +220,7 @@ class _Checking:
         return text
 
     def arguments(self, way: Way, text: str) -> None:
+        """Check that ``arguments`` can be split into words."""
         try:
             words.split(text)
         except ValueError as error:
@@ -201,10 +230,11 @@ class _Checking:
 def _kinds_hint(name: Any) -> str:
     if name in ("recipe", "steps", "transitions"):
         return "a recipe is a mapping of its own, not an item of a list"
-    return "an item is one of " + _listed(KINDS)
+    return "an item is one of " + listed(KINDS)
 
 
-def _listed(names: Any) -> str:
+def listed(names: Any) -> str:
+    """Names as a hint lists them."""
     return ", ".join(f"`{name}`" for name in names)
 
 

@@ -30,9 +30,7 @@ Performer = Callable[[Callable[[Item, Surroundings], StepResult], Item], StepRes
 def register(registry: Registry, perform: Performer) -> None:
     """Register the actions of all kinds. They run in the thread that runs the engine: signals arrive there."""
     for kind in KINDS.values():
-        registry.register(
-            kind.target, _action(kind, perform), inputs=(taking("item", type=kind.name),), inline=True
-        )  # fmt: skip
+        registry.register(kind.target, _action(kind, perform), inputs=(taking("item", type=kind.name),), inline=True)
 
 
 def _action(kind: Kind, perform: Performer) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -27,6 +27,10 @@ def run(request: XnRequest) -> XnResult:
     private.remove_abandoned(request.workspace / "private")
     reading = read(request.file, request.text, context=request.context)
     demand_none(reading.mistakes, hint="`exekutir validate` checks a job without running it")
+    if reading.recipes is not None:
+        from kommandir.recipes import running as recipes
+
+        return recipes.run(request, reading.recipes)
     items = [item for item in reading.items if item.is_for(request.context)]
     surroundings = Surroundings(request)
     if request.check:
