@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import logging
 import threading
 import time
 from collections import deque
@@ -13,7 +12,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from narval_engine import events, outcomes
+from narval_engine import callbacks, events, outcomes
 from narval_engine.actions import Registry
 from narval_engine.clocks import Clock, SystemClock
 from narval_engine.current import RunningStep
@@ -31,10 +30,11 @@ from narval_engine.workers import Job, Workers, perform
 if TYPE_CHECKING:
     from narval_engine.journal import Journal
 
-_LOG = logging.getLogger(__name__)
 _Mail = Callable[[], None]
 #: A signal that comes between Python's last look and its falling asleep does not wake it, and a clock can be set.
 _LONGEST_SLEEP = 0.5
+#: So long a call may hold back the answers of calls that began after it.
+_PATIENCE = 0.05
 
 
 class Engine:
@@ -65,10 +65,12 @@ class Engine:
         self._journal = journal
         self._subscribers: list[Callable[[events.Event], None]] = []
         self._mail: SimpleQueue[_Mail] = SimpleQueue()
-        self._workers = Workers(lambda job, outcome: self._mail.put(lambda: self._answered(job, outcome)))
+        self._workers = Workers(lambda job, outcome: self._mail.put(lambda: self._came_back(job, outcome)))
         #: Calls that have started but not been handed to a worker: (job, attempt).
         self._backlog: deque[Job] = deque()
+        #: Calls that are being made, in the order in which they began; of these so many have come back.
         self._running: dict[int, Job] = {}
+        self._back = 0
         #: (monotonic time, order, what to do then, the job whose answer makes that needless)
         self._timers: list[tuple[float, int, _Mail, Job | None]] = []
         self._order = 0
@@ -246,6 +248,8 @@ class Engine:
         machine.now = self.clock.now()
         if self._cancelled is not None:
             self._cancel_all(self._cancelled)
+        if self._back:
+            self._release()
         if self._timers or machine.world.alarms or machine.forget_after is not None:
             self._advance()
         if until is not None and time.monotonic() >= until:
@@ -271,6 +275,8 @@ class Engine:
         if not self._running and not self._timers and not may_wait:
             return False
         limits = [_LONGEST_SLEEP] if until is None else [_LONGEST_SLEEP, until - time.monotonic()]
+        if self._back:
+            limits.append(_PATIENCE)
         if self._timers:
             limits.append(self._timers[0][0] - time.monotonic())
         if alarm is not None and self.clock.waits:
@@ -324,8 +330,9 @@ class Engine:
     def _begin(self, job: Job) -> None:
         """A job begins: its deadline is set."""
         limit = job.call.step.source.deadline
+        job.begun = time.monotonic()
         if limit is not None:
-            job.running.deadline = time.monotonic() + limit
+            job.running.deadline = job.begun + limit
             self._timer(job.running.deadline, lambda: self._late(job, limit), job)
 
     def _late(self, job: Job, limit: float) -> None:
@@ -353,11 +360,32 @@ class Engine:
                 job.running.deadline = time.monotonic() + job.call.step.source.deadline
             self._answered(job, perform(job))
 
+    def _came_back(self, job: Job, outcome: Outcome) -> None:
+        """A worker is done. What is quick counts in the order in which it began, and so a plan goes the same way twice.
+
+        One that takes longer than ``_PATIENCE`` is waited for no more.
+        """
+        if job.answered:
+            return
+        job.outcome = outcome
+        self._back += 1
+        self._release()
+
+    def _release(self) -> None:
+        now = time.monotonic()
+        for job in list(self._running.values()):
+            if job.outcome is not None:
+                self._answered(job, job.outcome)
+            elif job.begun + _PATIENCE > now:
+                return
+
     def _answered(self, job: Job, outcome: Outcome) -> None:
         """A call came back. It is tried again if the step has attempts left, else it counts."""
         self._running.pop(id(job), None)
         if job.answered:
             return
+        if job.outcome is not None:
+            self._back -= 1
         job.answered = True
         source = job.call.step.source
         attempt = job.running.attempt
@@ -424,10 +452,10 @@ class Engine:
                         subscriber(event)
             for fact in facts:
                 if fact.kind == "plan_ended" and fact.plan is not None and fact.plan.program.finalizers:
-                    _finalize(fact.plan)
+                    callbacks.finalize(fact.plan)
         skipped = self.machine.agenda.skipped
         while skipped:
-            _not_executed(*skipped.popleft())
+            callbacks.not_executed(*skipped.popleft())
 
 
 def _program(recipe: Recipe, registry: Registry) -> Program:
@@ -449,22 +477,3 @@ def _timed_out(job: Job, limit: float) -> Outcome:
     made = outcomes.failure("timeout", message, seconds=limit)
     made.state = ERROR
     return made
-
-
-def _finalize(plan: Plan) -> None:
-    for function in dict.fromkeys(function for _number, function in plan.program.finalizers):
-        _callback("finalizer", function, plan)
-
-
-def _not_executed(plan: Plan, number: int) -> None:
-    step = plan.program.steps[number]
-    if step.action is not None and step.action.options.nonexecuted is not None:
-        _callback("nonexecuted", step.action.options.nonexecuted, plan.steps[step.id])
-
-
-def _callback(what: str, function: Any, argument: Any) -> None:
-    try:
-        function(argument)
-    except Exception:  # noqa: BLE001 -- whatever it raises is logged with its traceback
-        # It is told after the fact, so there is no step that could fail with it.
-        _LOG.exception("%s %r of %r failed", what, function, argument)

@@ -17,14 +17,20 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """One call of an action that is to be run. ``answered`` is set once its outcome counts, whoever says it."""
+    """One call of an action that is to be run.
 
-    __slots__ = ("answered", "at", "call", "running")
+    ``begun`` is the monotonic time at which a worker got it, ``outcome`` what came back; ``answered`` is set once an
+    outcome counts, whoever says it.
+    """
+
+    __slots__ = ("answered", "at", "begun", "call", "outcome", "running")
 
     def __init__(self, call: Call, at: int, running: RunningStep) -> None:
         self.call = call
         self.at = at
         self.running = running
+        self.begun = 0.0
+        self.outcome: Outcome | None = None
         self.answered = False
 
     @property

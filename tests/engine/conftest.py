@@ -37,7 +37,7 @@ def make_stage() -> Iterator[Stages]:
     stages.close()
 
 
-@pytest.fixture(params=["inline", "workers"])
+@pytest.fixture(params=["inline", "workers", "xml"])
 def stage(request: pytest.FixtureRequest, make_stage: Stages) -> Stage:
-    """Every case holds for inline actions and for those in workers."""
-    return make_stage(inline=request.param == "inline")
+    """Every case holds for inline actions, for those in workers, and for recipes that were written and read as XML."""
+    return make_stage(inline=request.param != "workers", through_xml=request.param == "xml")

@@ -20,7 +20,10 @@ from narval_engine import (
     Step,
     Time,
     Transition,
+    recipewriting,
 )
+from narval_engine.places import Mistake
+from narval_engine.xmlrecipes import recipes_of
 
 
 def x(value: Any) -> Element:
@@ -70,7 +73,16 @@ def shown(value: Any) -> Any:
 class Stage:
     """An engine with the actions of the cases; ``calls`` are (action, inputs as text) in the order of the calls."""
 
-    def __init__(self, *, strict: bool = False, inline: bool = True, now: Any = 0.0, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        inline: bool = True,
+        through_xml: bool = False,
+        now: Any = 0.0,
+        **options: Any,
+    ) -> None:
+        self.through_xml = through_xml
         self.clock = ManualClock(now)
         self.registry = Registry()
         self.calls: list[tuple[str, dict[str, Any]]] = []
@@ -154,6 +166,10 @@ class Stage:
     def recipe(self, name: str, steps: str, *links: Any, unchecked: bool = False, **said: Any) -> Recipe:
         """Adds a recipe, see ``written``."""
         made = written(name, steps, *links, **said)
+        if self.through_xml:
+            mistakes: list[Mistake] = []
+            (made,) = recipes_of(recipewriting.written(made), "recipe.xml", mistakes)
+            assert mistakes == []
         self.engine.add_recipe(made, unchecked=unchecked)
         return made
 

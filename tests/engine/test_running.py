@@ -17,6 +17,7 @@ from narval_engine import (
     Element,
     Engine,
     ErrorElement,
+    Input,
     Plan,
     Recipe,
     Registry,
@@ -155,6 +156,22 @@ def test_leaving_is_an_error_of_the_step_and_not_the_end_of_the_engine(run_step:
         raise SystemExit(3)
 
     assert run_step(action).errors[0].type == "SystemExit"
+
+
+def test_what_is_quick_counts_in_the_order_in_which_it_began() -> None:
+    """Whatever threads do: of a foreach over workers the first element's call is the first to come back."""
+    registry = Registry()
+    registry.register("a.it", lambda given: time.sleep(given["i"].v), [Input("i", ("elmt.type == 'x'",))])
+    told: list[float] = []
+    with Engine(registry) as engine:
+        engine.add_recipe(Recipe("a", "r", (Step(id="s", target="a.it"),)))
+        engine.subscribe(
+            lambda event: told.append(event.plan.eid or 0) if event.kind == "step_ended" and event.plan else None
+        )
+        plans = [engine.start_plan("a.r", [Element("x", v=v)]) for v in (0.01, 0.5, 0.0, 0.0)]
+        engine.run()
+    first, slow, third, fourth = (plan.eid for plan in plans)
+    assert told == [first, third, fourth, slow]
 
 
 def test_a_process_of_its_own(run_step: RunStep) -> None:
