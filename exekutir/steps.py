@@ -29,6 +29,7 @@ def workspace_made(job: Job) -> None:
     excludes = tuple(map(str, job.setting("sync_excludes")))
     keep_variables(job)
     workspace.made(job.workspace, job.path, excludes)
+    job.workspace.journal.append("workspace_made")
     extra_command_run(job, "extra_exekutir_setup")
 
 
@@ -112,6 +113,11 @@ def good_setup_demanded(job: Job) -> None:
         "cleanup": "it has been cleaned up",
     }.get(state, f"its setup ended with exit code {state}")
     raise UsageError(f"run needs a good setup, but of this job {why}", hint="run `exekutir setup` first")
+
+
+def ever_made(job: Job) -> bool:
+    """Whether a ``setup`` came as far as a whole workspace; before that ``job.xn`` has done nothing."""
+    return any(entry.action == "workspace_made" for entry in job.workspace.journal.entries())
 
 
 def job_run(job: Job, kommandir: Kommandir) -> int:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from exekutir import kommandirs, remains, steps
 from exekutir.job import Job
 from exekutir.kommandirs import Kommandir
+from kommandir.errors import ExitCode
 
 
 def setup(job: Job) -> int:
@@ -55,7 +56,10 @@ def cleanup(job: Job) -> int:
 
 
 def job_cleaned_up(job: Job) -> int:
-    """The part of ``cleanup`` that is the job's own."""
+    """The part of ``cleanup`` that is the job's own; there is none where ``setup`` was killed before it had begun."""
+    if not steps.ever_made(job):
+        job.events.emit("warning", message="setup ended before the job began, so its own cleanup has nothing to do")
+        return ExitCode.GOOD
     with kommandir_in_use(job) as kommandir:
         with job.phase("kommandir's workspace"):
             steps.kommandir_workspace_updated(job)

@@ -302,6 +302,8 @@ def updated_host_vars(path: Path, told: dict[str, object]) -> dict[str, object]:
     known = yamlfile.mapping(path).value if path.exists() else {}
     merged = {**known, **told}
     if merged != known:
+        # A set-up that was killed has no inventory yet, and cleanup works there all the same.
+        path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(path, "---\n" + yamlfile.dump(merged), mode=0o600)
     return merged
 
