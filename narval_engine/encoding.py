@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import PurePath
 from typing import Any
@@ -84,6 +84,17 @@ def element_packed(element: Element) -> list[Any]:
             raise EncodingError(f"attribute {name!r} of element {element.type!r}: {error}") from error
     cls = type(element)
     return [cls.__name__ if cls is not Element else "", element.type, attributes]
+
+
+def problem_of(things: Iterable[Any]) -> str | None:
+    """Why one of the elements among these cannot be kept, ``None`` if all can."""
+    try:
+        for thing in things:
+            if isinstance(thing, Element):
+                element_packed(thing)
+    except EncodingError as error:
+        return str(error)
+    return None
 
 
 def element_unpacked(record: Any) -> Element:

@@ -71,6 +71,8 @@ class Engine:
         #: Calls that are being made, in the order in which they began; of these so many have come back.
         self._running: dict[int, Job] = {}
         self._back = 0
+        self._holding = False
+        self._held_since: float | None = None
         #: (monotonic time, order, what to do then, the job whose answer makes that needless)
         self._timers: list[tuple[float, int, _Mail, Job | None]] = []
         self._order = 0
@@ -267,7 +269,7 @@ class Engine:
     def _wait(self, until: float | None, *, wait: bool) -> bool:
         """Sleeps until something comes; false if nothing can."""
         machine = self.machine
-        if machine.agenda.quick or (machine.agenda.queued and len(self._running) < self._slots):
+        if machine.agenda.quick or (machine.agenda.queued and len(self._running) < self._slots and not self._holding):
             return True
         alarm = next((when for when, _order, _plan, number in sorted(machine.world.alarms) if number >= 0), None)
         may_wait = alarm is not None and wait and self.clock.waits
@@ -275,7 +277,7 @@ class Engine:
         if not self._running and not self._timers and not may_wait:
             return False
         limits = [_LONGEST_SLEEP] if until is None else [_LONGEST_SLEEP, until - time.monotonic()]
-        if self._back:
+        if self._back or self._holding:
             limits.append(_PATIENCE)
         if self._timers:
             limits.append(self._timers[0][0] - time.monotonic())
@@ -294,7 +296,7 @@ class Engine:
     def _cancel_all(self, reason: str) -> None:
         self._cancelled = None
         for job in list(self._backlog):
-            self._answered(job, _never_begun(reason))
+            self._answered(job, outcomes.never_begun(reason))
         self._backlog.clear()
         self.machine.cancel(reason)
 
@@ -305,6 +307,9 @@ class Engine:
         started: list[Job] = []
         while len(self._running) < self._slots:
             if not self._backlog:
+                self._holding = self._holds()
+                if self._holding:
+                    break
                 call = self.machine.next_call(queued=True)
                 if call is None:
                     break
@@ -312,12 +317,32 @@ class Engine:
                 continue
             job = self._backlog.popleft()
             if not job.answered:
+                job.begun = time.monotonic()
                 self._running[id(job)] = job
                 started.append(job)
         self.flush()
         for job in started:
             self._begin(job)
             self._workers.submit(job)
+
+    def _holds(self) -> bool:
+        """Whether the next step is held back: it looks for elements, and a call of another plan may be making them.
+
+        For as long as such a call is quick; and those that became ready together are held back no longer than that.
+        """
+        queued = self.machine.agenda.queued
+        if not queued or not self._running:
+            self._held_since = None
+            return False
+        plan, number = queued[0]
+        now = time.monotonic()
+        if not plan.program.steps[number].inputs or (self._held_since or now) + _PATIENCE <= now:
+            return False
+        root = plan.root
+        if not any(job.call.plan.root is not root and job.begun + _PATIENCE > now for job in self._running.values()):
+            return False
+        self._held_since = self._held_since or now
+        return True
 
     def run_again(self, call: Call) -> None:
         """Has the calls of a step made that have not come back, because the process that made them has died."""
@@ -330,16 +355,15 @@ class Engine:
     def _begin(self, job: Job) -> None:
         """A job begins: its deadline is set."""
         limit = job.call.step.source.deadline
-        job.begun = time.monotonic()
         if limit is not None:
-            job.running.deadline = job.begun + limit
+            job.running.deadline = time.monotonic() + limit
             self._timer(job.running.deadline, lambda: self._late(job, limit), job)
 
     def _late(self, job: Job, limit: float) -> None:
         if not job.answered:
             job.running.cancel(f"the deadline of {limit:g} s has passed")
             # What the action still does in its thread nobody can end; its answer counts no more.
-            self._answered(job, _timed_out(job, limit))
+            self._answered(job, outcomes.timed_out(job.call.plan.name, job.call.step, limit))
 
     def _timer(self, when: float, what: _Mail, unless: Job | None = None) -> None:
         self._order += 1
@@ -353,7 +377,7 @@ class Engine:
     def _run_inline(self, call: Call) -> None:
         for job in self._jobs(call):
             if self._cancelled is not None:
-                self._answered(job, _never_begun(self._cancelled))
+                self._answered(job, outcomes.never_begun(self._cancelled))
                 continue
             self._running[id(job)] = job
             if job.call.step.source.deadline is not None:
@@ -405,20 +429,15 @@ class Engine:
         return outcomes.failure("bad output", f"{job.call.step.source.target}: {problem}")
 
     def _problem(self, elements: Iterable[Any]) -> str | None:
-        if self._journal is not None:
-            from narval_engine.encoding import EncodingError, element_packed
+        if self._journal is None:
+            return None
+        from narval_engine.encoding import problem_of
 
-            try:
-                for element in elements:
-                    if isinstance(element, Element):
-                        element_packed(element)
-            except EncodingError as error:
-                return str(error)
-        return None
+        return problem_of(elements)
 
     def _again(self, job: Job) -> None:
         if self.machine.world.plans.get(job.call.plan.eid or 0) is None or job.call.plan.cancelled is not None:
-            self._answered(job, _never_begun("cancelled"))
+            self._answered(job, outcomes.never_begun("cancelled"))
         elif job.call.step.quick:
             self._running[id(job)] = job
             self._answered(job, perform(job))
@@ -465,15 +484,3 @@ def _program(recipe: Recipe, registry: Registry) -> Program:
     if mistakes:
         raise RecipeError(mistakes)
     return Program(recipe, registry.get)
-
-
-def _never_begun(reason: str) -> Outcome:
-    return outcomes.of_exception(outcomes.StepKilledError(reason, "cancelled"))
-
-
-def _timed_out(job: Job, limit: float) -> Outcome:
-    step = job.call.step
-    message = f"step {step.id!r} of {job.call.plan.name} ({step.source.target}) took longer than {limit:g} s"
-    made = outcomes.failure("timeout", message, seconds=limit)
-    made.state = ERROR
-    return made

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Between being asked to end and being made to.
 _GRACE = 2.0
+#: How often it is looked whether the step was cancelled.
+_LOOK = 0.5
 _MEBIBYTE = 1024 * 1024
 
 
@@ -34,7 +36,7 @@ def perform_isolated(job: Job) -> Outcome:
     os.close(writing)
     job.running.on_cancel(lambda: _end(child, signal.SIGTERM))
     try:
-        answer = _read(reading, job, child)
+        answer = _read(reading, job)
     finally:
         os.close(reading)
         _end(child, signal.SIGKILL)
@@ -71,21 +73,21 @@ def _be_the_action(job: Job, writing: int) -> None:
         os._exit(code)
 
 
-def _read(reading: int, job: Job, child: int) -> bytes:
+def _read(reading: int, job: Job) -> bytes:
+    """What the child answers; nothing, if it was asked to end and did not do so in time."""
     parts: list[bytes] = []
     ending: float | None = None
     while True:
-        ready, _writing, _failing = select.select([reading], [], [], 0.5 if ending else job.running.remaining)
+        ready, _writing, _failing = select.select([reading], [], [], _LOOK)
         if ready:
             part = os.read(reading, 1 << 16)
             if not part:
                 return b"".join(parts)
             parts.append(part)
-        elif ending is None:
-            _end(child, signal.SIGTERM)
-            ending = time.monotonic() + _GRACE
-        elif time.monotonic() > ending:
-            return b""
+        elif job.running.cancelled is not None:
+            ending = ending or time.monotonic() + _GRACE
+            if time.monotonic() > ending:
+                return b""
 
 
 def _end(child: int, how: signal.Signals) -> None:

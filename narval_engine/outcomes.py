@@ -40,6 +40,17 @@ def failure(kind: str, message: str, **data: Any) -> Outcome:
     return Outcome(FAILED, [], [ErrorElement(message, kind, **data)])
 
 
+def never_begun(reason: str) -> Outcome:
+    """The call was not made, because its plan was cancelled."""
+    return of_exception(StepKilledError(reason, "cancelled"))
+
+
+def timed_out(plan: str, step: StepProgram, limit: float) -> Outcome:
+    """The call took longer than the step's deadline."""
+    message = f"step {step.id!r} of {plan} ({step.source.target}) took longer than {limit:g} s"
+    return Outcome(ERROR, [], [ErrorElement(message, "timeout", seconds=limit)])
+
+
 def of_exception(error: BaseException) -> Outcome:
     """The action raised: an error element of the exception's name, with its traceback (killed at a resource limit)."""
     trace = "".join(traceback.format_exception(error))

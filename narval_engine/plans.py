@@ -113,6 +113,14 @@ class Plan(Element, type="plan"):
         names, ways = self.program.transition_numbers, self.program.transitions
         return _Views(names, ways, lambda transition: PlanTransition(self, transition))
 
+    @property
+    def root(self) -> Plan:
+        """The plan that no other called, through which this one came to be."""
+        plan = self
+        while plan.parent is not None:
+            plan = plan.parent
+        return plan
+
     def lineage(self) -> Iterator[Plan]:
         """This plan, the one that called it, and so on."""
         plan: Plan | None = self

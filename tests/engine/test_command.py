@@ -81,6 +81,13 @@ def test_plans_run_inside_of_plans(home: HomeOnDisk) -> None:
     assert [(plan["recipe"], plan["parent_plan"]) for plan in told["plans"]] == [("g.r", None), ("g.c", 1)]
 
 
+def test_plans_that_are_started_together_see_what_the_first_made(home: HomeOnDisk) -> None:
+    home.recipes(recipe("r", step("a", "M.x2x")), recipe("q", step("a", "M.x2x")), recipe("n", step("a", "M.noop")))
+    home.memory('<x v="1"/>', '<start-plan recipe="g.n"/>', '<start-plan recipe="g.r"/>', '<start-plan recipe="g.q"/>')
+    code, told = home.run()
+    assert (code, [each["attributes"]["v"] for each in told["memory"]]) == (0, ["1", "2", "3"])
+
+
 def test_prefixes_error_links_arguments_contexts_and_times(home: HomeOnDisk) -> None:
     (home.directory / "recipes" / "other.xml").write_text(
         """<?xml version="1.0"?>
