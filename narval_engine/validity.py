@@ -12,6 +12,8 @@ from narval_engine.places import Mistake, Place
 from narval_engine.prototypes import CONTEXTS, Input, Output, Prototype
 from narval_engine.recipes import Computed, Condition, Given, Recipe, Step, Time, Transition
 
+#: More seconds, or MiB, than anybody means.
+_MOST = 1 << 40
 ActionOf = Callable[[str], Action | None]
 
 
@@ -55,8 +57,10 @@ def _names(recipe: Recipe) -> Iterator[Mistake]:
 def _of_step(step: Step, action_of: ActionOf, recipes: Mapping[str, Recipe]) -> Iterator[Mistake]:
     for given in step.arguments:
         yield from argument_mistakes(given)
-    if step.attempts < 1 or step.backoff < 0 or (step.deadline is not None and step.deadline <= 0):
-        yield Mistake(f"step {step.id!r}: attempts are 1 or more, backoff 0 or more, a deadline above 0", step.place)
+    limits = [each for each in (step.deadline, step.memory, step.cpu) if each is not None]
+    if step.attempts < 1 or step.backoff < 0 or not all(0 < each < _MOST for each in limits):
+        wanted = "attempts are 1 or more, backoff 0 or more, deadline, memory and cpu above 0"
+        yield Mistake(f"step {step.id!r}: {wanted}", step.place)
     if step.type == "recipe":
         yield from _of_recipe_step(step, recipes)
     elif step.type == "action":

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from narval_engine import Element
+from narval_engine import Element, Input, Recipe, Registry
 from narval_engine.calendars import FIELDS, Schedule, TimeError
 from narval_engine.expressions import ExpressionError, compiled
 from narval_engine.places import Mistake
 from narval_engine.recipes import Time
+from narval_engine.validity import mistakes_of
 from narval_engine.xmlrecipes import recipes_of as xml_recipes
 from narval_engine.yamlrecipes import recipes_of as yaml_recipes
 
@@ -90,6 +91,10 @@ COSTLY = [
     "1 if 1 else " * 150 + "1",
     "x" * 100_000,
 ]
+
+
+ACTIONS = Registry()
+ACTIONS.register("M.x", lambda _given: None, [Input("i", ("elmt.type == 'x'",))])
 
 
 def element() -> Element:
@@ -215,6 +220,14 @@ def test_any_xml_is_read_or_refused(text: str | bytes) -> None:
     mistakes: list[Mistake] = []
     recipes = xml_recipes(text, "f.xml", mistakes)
     assert recipes or mistakes or b"cookbook" in (text if isinstance(text, bytes) else text.encode())
+    check(recipes, mistakes)
+
+
+def check(recipes: list[Recipe], mistakes: list[Mistake]) -> None:
+    """Whatever was read can be checked, and every mistake has its place."""
+    known = {recipe.full_name: recipe for recipe in recipes}
+    for recipe in recipes:
+        mistakes += mistakes_of(recipe, ACTIONS.get, known)
     for mistake in mistakes:
         assert mistake.place is not None
         assert mistake.place.line >= 1
@@ -264,8 +277,7 @@ def test_any_yaml_is_read_or_refused(text: str | bytes) -> None:
     mistakes: list[Mistake] = []
     recipes = yaml_recipes(text, "f.yml", mistakes)
     assert recipes or mistakes or b"recipes" in (text if isinstance(text, bytes) else text.encode())
-    for mistake in mistakes:
-        assert mistake.place is not None
+    check(recipes, mistakes)
 
 
 @given(st.sampled_from(FIELDS), st.text("0123456789,-*/ ", max_size=12), st.floats(-1e10, 2e11))
