@@ -71,7 +71,7 @@ def _performed(
     context: str, options: Options, cancellation: Cancellation, subscriber: Subscriber, errors: TextIO
 ) -> int:
     place = workspace.asked(options.workspace)
-    if context == "cleanup" and not (place / workspace.FORMAT_FILE).exists():
+    if context == "cleanup" and workspace.untouched(place):
         print(f"exekutir cleanup: nothing was ever set up in {place}; nothing to clean up", file=errors)
         return int(ExitCode.GOOD)
     if options.check:

@@ -98,6 +98,12 @@ class Workspace:
         return (self.path / FORMAT_FILE).exists()
 
 
+def untouched(path: Path) -> bool:
+    """Whether no context ever began in ``path``: there is no workspace, or only its mark, by a call that was killed."""
+    traces = (JOURNAL, "kommandir_workspace", "exekutir_vars.yml")
+    return not (path / FORMAT_FILE).exists() or not any((path / name).exists() for name in traces)
+
+
 def asked(path: Path | None) -> Path:
     """The absolute path of the workspace that was named; raises UsageError where none was."""
     if path is None:
