@@ -108,7 +108,7 @@ def test_a_service_that_a_step_starts_lives_on(job: Job) -> None:
     )
     assert result.exit_code == 0
     service = int(job.read("pid"))
-    awaited(lambda: b"sleep" in Path(f"/proc/{service}/cmdline").read_bytes())
+    awaited(lambda: Path(f"/proc/{service}/cmdline").read_bytes().startswith(b"sleep"))
     ended(service)
 
 
@@ -120,7 +120,7 @@ def test_a_peon_that_a_step_starts_is_spared_by_a_signal(job: Job) -> None:
     running = job.start("run", "job.xn")
     awaited(lambda: (job.workspace / "pid").exists() and bool(job.read("pid")))
     peon = int(job.read("pid"))
-    awaited(lambda: b"sleep" in Path(f"/proc/{peon}/cmdline").read_bytes())
+    awaited(lambda: Path(f"/proc/{peon}/cmdline").read_bytes().startswith(b"sleep"))
     running.terminate()
     running.communicate(timeout=60)
     assert STEP_TAG.encode() in Path(f"/proc/{peon}/environ").read_bytes()
