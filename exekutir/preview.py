@@ -41,7 +41,7 @@ def explained(options: Options, variable: str, host: str | None, screen: TextIO,
     told = explanation.explain(
         variable,
         workspace=place.path if place else None,
-        job=job_asked(options, place),
+        job=job_asked(options, place) if options.job or place else None,
         extra=extra,
         host=host,
         render=render,
