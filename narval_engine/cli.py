@@ -254,7 +254,3 @@ def _graph(options: argparse.Namespace) -> int:
 
     code: int = graph.command(options, sys.stdout, _refuse)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

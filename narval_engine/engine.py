@@ -22,7 +22,7 @@ from narval_engine.memory import Memory
 from narval_engine.outcomes import Outcome
 from narval_engine.places import Mistake, RecipeError
 from narval_engine.plans import ERROR, Plan, PlanStep
-from narval_engine.programs import Program
+from narval_engine.programs import program_of
 from narval_engine.recipes import Given, Recipe
 from narval_engine.validity import mistakes_of
 from narval_engine.workers import Job, Workers, perform
@@ -72,6 +72,7 @@ class Engine:
         self._running: dict[int, Job] = {}
         self._back = 0
         self._holding = False
+        self._quiet: list[threading.Event] = []
         self._held_since: float | None = None
         #: (monotonic time, order, what to do then, the job whose answer makes that needless)
         self._timers: list[tuple[float, int, _Mail, Job | None]] = []
@@ -124,7 +125,7 @@ class Engine:
         mistakes = [each for recipe in added for each in mistakes_of(recipe, self.registry.get, known)]
         if not unchecked and any(not each.warning for each in mistakes):
             raise RecipeError(mistake for mistake in mistakes if not mistake.warning)
-        programs = [_program(recipe, self.registry) for recipe in added]
+        programs = [program_of(recipe, self.registry.get) for recipe in added]
         for recipe, program in zip(added, programs, strict=True):
             self.memory.keep_recipe(self.recipes.get(recipe.full_name), recipe)
             self.recipes[recipe.full_name] = recipe
@@ -222,6 +223,7 @@ class Engine:
         try:
             while not stopped():
                 if not self._step(None, wait=True):
+                    self._tell_quiet()
                     with suppress(Empty):
                         self._mail.get(timeout=_LONGEST_SLEEP)()
         finally:
@@ -232,14 +234,27 @@ class Engine:
         """Has ``run`` or ``serve`` look again whether there is something to do; from any thread."""
         self._mail.put(lambda: None)
 
-    def post_element(self, element: Element) -> None:
-        """Puts an element into memory as soon as ``run`` or ``serve`` can; from any thread."""
+    def post_element(self, element: Element) -> threading.Event:
+        """Puts an element into memory as soon as ``run`` or ``serve`` can; from any thread.
+
+        The event that is returned is set once what follows from it has been done, but for calls that are not quick.
+        """
+        done = threading.Event()
 
         def change() -> None:
             self.machine.add_elements([element])
             self.machine.settle()
+            self._quiet.append(done)
 
         self._mail.put(change)
+        return done
+
+    def _tell_quiet(self) -> None:
+        young = time.monotonic() - _PATIENCE
+        if self._quiet and not any(job.begun > young for job in self._running.values()):
+            for event in self._quiet:
+                event.set()
+            self._quiet.clear()
 
     def _step(self, until: float | None, *, wait: bool) -> bool:
         """One round; false when there is nothing more to do."""
@@ -276,8 +291,9 @@ class Engine:
         self._drop_needless_timers()
         if not self._running and not self._timers and not may_wait:
             return False
+        self._tell_quiet()
         limits = [_LONGEST_SLEEP] if until is None else [_LONGEST_SLEEP, until - time.monotonic()]
-        if self._back or self._holding:
+        if self._back or self._holding or self._quiet:
             limits.append(_PATIENCE)
         if self._timers:
             limits.append(self._timers[0][0] - time.monotonic())
@@ -475,12 +491,3 @@ class Engine:
         skipped = self.machine.agenda.skipped
         while skipped:
             callbacks.not_executed(*skipped.popleft())
-
-
-def _program(recipe: Recipe, registry: Registry) -> Program:
-    missing = [("initial", recipe.first()), ("final", recipe.last())]
-    ids = {step.id for step in recipe.steps}
-    mistakes = [Mistake(f"{recipe.full_name}: {what} step is missing") for what, step in missing if step not in ids]
-    if mistakes:
-        raise RecipeError(mistakes)
-    return Program(recipe, registry.get)

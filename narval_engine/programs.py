@@ -9,6 +9,7 @@ from narval_engine import calendars
 from narval_engine.actions import Action
 from narval_engine.expressions import Expression, ExpressionError, Facts, compiled
 from narval_engine.index import Question
+from narval_engine.places import Mistake, RecipeError
 from narval_engine.prototypes import CONTEXTS, Input, Output, Prototype
 from narval_engine.recipes import Computed, Condition, Given, Recipe, Step, Transition
 
@@ -210,6 +211,16 @@ class Program:
             if len(step.outgoing) > 1:
                 for number in step.outgoing:
                     self.transitions[number].competes = True
+
+
+def program_of(recipe: Recipe, action_of: Callable[[str], Action | None]) -> Program:
+    """The program of a recipe. Raises RecipeError where it has no start or no end, for then it cannot be one."""
+    ids = {step.id for step in recipe.steps}
+    ends = [("initial", recipe.first()), ("final", recipe.last())]
+    mistakes = [Mistake(f"{recipe.full_name}: {what} step is missing") for what, step in ends if step not in ids]
+    if mistakes:
+        raise RecipeError(mistakes)
+    return Program(recipe, action_of)
 
 
 def argument_value(given: Computed) -> Any:

@@ -12,6 +12,9 @@ from narval_engine.engine import Engine
 from narval_engine.places import Mistake
 from narval_engine.xmltree import parsed
 
+#: An engine that is busy with much that is quick does not keep the stream waiting for longer.
+_LONGEST = 1.0
+
 
 def watch(engine: Engine, stream: TextIO, stopped: Callable[[], bool]) -> None:
     """Runs the engine until the stream has ended and nothing more can happen, or ``stopped()``.
@@ -36,5 +39,6 @@ def _read(engine: Engine, stream: TextIO) -> None:
             print(mistake, file=sys.stderr)
         if element is not None:
             element.eid = None
-            engine.post_element(element)
+            # One line after the other, as if each were typed; but none waits for what takes long.
+            engine.post_element(element).wait(_LONGEST)
     engine.wake()

@@ -377,7 +377,7 @@ def test_drawings(home: HomeOnDisk) -> None:
 
 
 def command(home: HomeOnDisk, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "narval_engine.cli", *arguments, "--home", str(home.directory)]
+    return [sys.executable, "-m", "narval_engine", *arguments, "--home", str(home.directory)]
 
 
 def test_killed_and_resumed(home: HomeOnDisk) -> None:
@@ -423,6 +423,24 @@ def test_signals_end_it_in_order(home: HomeOnDisk, number: signal.Signals, code:
         out, _err = process.communicate(timeout=60)
     assert process.returncode == code
     assert json.loads(out)["plans"][0]["errors"][-1]["type"] == "cancelled"
+
+
+def test_watched_lines_come_one_after_the_other(home: HomeOnDisk) -> None:
+    inputs = '<input id="i" use="yes"><match>elmt.type == "x"</match></input>'
+    inputs += '<input id="k"><match>elmt.type == "z"</match></input>'
+    text = MODULE.replace("</module>", f'<action name="xz" func="noop">{inputs}</action></module>')
+    home.module("M", text)
+    home.recipes(recipe("r", step("a", "M.xz")))
+    lines = ["<x/>", '<start-plan recipe="g.r"/>', "<z/>", '<start-plan recipe="g.r"/>', '<start-plan recipe="g.r"/>']
+    answer = subprocess.run(
+        command(home, "run", "--watch", "--format", "json"),
+        input="\n".join(lines) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert [plan["state"] for plan in json.loads(answer.stdout)["plans"]] == ["failed", "done", "failed"]
 
 
 def test_watch_takes_elements_from_standard_input(home: HomeOnDisk) -> None:
