@@ -10,7 +10,7 @@ from kommandir.recipes.calls import Calls
 from kommandir.recipes.counting import Counted, own_error, unhandled
 from kommandir.recipes.pipelines import Pipelines
 from kommandir.recipes.reading import Recipes
-from kommandir.recipes.stopping import watched
+from kommandir.recipes.stopping import StoppableClock, watched
 from kommandir.xn.request import XnRequest, XnResult, outcome_of
 from kommandir.xn.surroundings import Surroundings
 from narval_engine import Engine, Event, Plan
@@ -52,7 +52,13 @@ class _Run:
 
     def result(self) -> XnResult:
         registry = registered(self.calls.performing(self.pipelines.start))
-        with Engine(registry, workers=PARALLEL) as engine:
+        clock = StoppableClock()
+        with Engine(registry, workers=PARALLEL, clock=clock) as engine:
+
+            def cancel(reason: str) -> None:
+                clock.waits = False
+                engine.cancel(reason)
+
             self.pipelines.post = engine.post_element
             engine.add_recipes(
                 contexts.restricted(recipe, self.recipes.contexts, self.request.context)
@@ -60,7 +66,7 @@ class _Run:
             )
             engine.subscribe(self._told)
             engine.start_plan(self.recipes.recipes[0].full_name)
-            with watched(self.request, engine.cancel):
+            with watched(self.request, cancel):
                 engine.run()
             self.calls.ended()
             self._stopped()
