@@ -59,7 +59,12 @@ def _command(options: argparse.Namespace) -> int:
     except OSError as error:
         return _refuse([error])
     except Exception as error:
-        if type(error).__name__ not in {"JournalError", "EncodingError"}:
+        # Goes on unless it is one of three, whose modules are imported late.
+        known = type(error).__name__
+        if known in {"JournalLostError", "EncodingError"}:
+            print(f"{error}\n  next: make room, then go on with `narval resume`", file=sys.stderr)
+            return 1
+        if known != "JournalError":
             raise
         return _refuse([error])
     return code

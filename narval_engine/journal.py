@@ -37,6 +37,10 @@ class JournalError(Exception):
     """A journal cannot be opened, read or written; the message says which file and why."""
 
 
+class JournalLostError(JournalError):
+    """A journal that was begun can be written no more. Nothing runs on without it; what it has is a good prefix."""
+
+
 class Entry(NamedTuple):
     """A fact as it is kept: the plan by its eid, elements by theirs, new ones with all that they are."""
 
@@ -121,7 +125,7 @@ class SqliteJournal:
         try:
             self._database.execute(_INSERT, (batch,))
         except sqlite3.Error as error:
-            raise JournalError(f"{self.path}: the journal cannot be written: {error}") from error
+            raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
         if self._sync_every and not self._dirty.is_set():
             self._dirty.set()
 

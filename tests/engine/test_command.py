@@ -405,6 +405,29 @@ def test_killed_and_resumed(home: HomeOnDisk) -> None:
     assert told["plans"][0]["errors"][0]["type"] == "interrupted"
 
 
+def test_a_full_disk_stops_it_and_it_goes_on_later(home: HomeOnDisk) -> None:
+    steps = [step(f"s{at}", "M.mkx") for at in range(300)]
+    home.recipes(recipe("r", *steps, *[link(f"t{at}", f"s{at}", f"s{at + 1}") for at in range(299)]))
+    journal = home.directory / "data" / "journal.sqlite"
+    program = (
+        "import resource, signal, sys; from narval_engine.cli import main; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["run", "--home", str(home.directory), "--recipe", "g.r", "--journal", str(journal)]
+    full = [sys.executable, "-c", program, *arguments]
+    died = subprocess.run(full, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert died.returncode == 1
+    assert "the journal cannot be written" in died.stderr
+    assert "Traceback" not in died.stderr
+    code, out, err = home.command("resume", "--home", str(home.directory), "--format", "json")
+    told = json.loads(out)
+    assert told["plans"][0]["steps"]["s0"] == "history"
+    assert code in {0, 1}, err
+    made = [element for element in told["memory"] if element["type"] == "x"]
+    assert len(made) == list(told["plans"][0]["steps"].values()).count("history") + (code == 0)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_it_in_order(home: HomeOnDisk, number: signal.Signals, code: int) -> None:
     home.module(
