@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from narval_engine.elements import NAMES, Element
 
@@ -54,8 +55,14 @@ class Interface(metaclass=InterfaceClass):
         def __getattr__(self, name: str) -> Any: ...
 
 
-def adapter(source: Any, target: InterfaceClass) -> Callable[[_Made], _Made]:
-    """Registers the decorated class or function as the way from ``source`` to the interface ``target``.
+@overload
+def adapter(source: Any, target: InterfaceClass) -> Callable[[_Made], _Made]: ...
+@overload
+def adapter(source: Any, target: InterfaceClass, made: _Made) -> _Made: ...
+
+
+def adapter(source: Any, target: InterfaceClass, made: Any = None) -> Any:
+    """Registers the decorated class or function (or ``made``) as the way from ``source`` to the interface ``target``.
 
     ``source`` is an interface, an element class, or the type (text) of generic elements; the decorated object is
     called with what has it, and returns what has ``target``.
@@ -67,7 +74,7 @@ def adapter(source: Any, target: InterfaceClass) -> Callable[[_Made], _Made]:
         _ADAPTERS.setdefault(source, []).append((target, made))
         return made
 
-    return register
+    return register if made is None else register(made)
 
 
 def adapts(cls: type, kind: str, target: InterfaceClass) -> bool:
@@ -77,14 +84,25 @@ def adapts(cls: type, kind: str, target: InterfaceClass) -> bool:
 
 def issubclass_of(cls: type, target: InterfaceClass) -> bool:
     """Whether the element class lists the interface, or one derived from it, in ``implements``."""
-    return any(target in have.__mro__ for have in getattr(cls, "implements", ()))
+    return any(target in have.__mro__ for have in _listed(cls))
+
+
+@lru_cache(maxsize=1024)
+def _listed(cls: type) -> tuple[InterfaceClass, ...]:
+    """The interfaces that the class and those it derives from list, in ``implements`` or ``__implements__``."""
+    found: list[InterfaceClass] = []
+    for base in cls.__mro__:
+        for name in ("implements", "__implements__"):
+            listed = base.__dict__.get(name, ())
+            found += [listed] if isinstance(listed, InterfaceClass) else listed
+    return tuple(dict.fromkeys(found))
 
 
 def _sources(cls: type, kind: str) -> list[Any]:
     """All that an adapter may start from for this class and type, nearest first."""
     found: list[Any] = [kind] if issubclass(cls, Element) else []
     found += cls.__mro__
-    for interface in getattr(cls, "implements", ()):
+    for interface in _listed(cls):
         found += interface.__mro__
     return found
 

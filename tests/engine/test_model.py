@@ -68,6 +68,17 @@ def test_a_class_claims_a_type_and_lists_its_interfaces() -> None:
     assert [isinstance(thing, IModelMail) for thing in things] == [True, False]
 
 
+def test_interfaces_are_inherited_and_may_be_listed_in_the_old_way() -> None:
+    class OldMail(ModelMail):
+        __implements__ = IModelNote
+
+    things: list[Any] = [OldMail("hi")]
+    assert [isinstance(things[0], each) for each in (IModelMail, IUrgentModelMail, IModelNote)] == [True, True, True]
+    adapter("old note", IModelNote, as_note)
+    note: Any = IModelNote(Element("old note", text="t"))
+    assert note.text == "t"
+
+
 def test_adapters_make_chains() -> None:
     note = Element("model note", text="over there")
     assert IModelMail(note).subject == "Over There"
