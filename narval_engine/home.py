@@ -57,7 +57,7 @@ def load(directory: Path) -> Home:
         home.recipes += recipes_in(path, home.mistakes)
     memory = directory / "data" / "memory.xml"
     if memory.exists():
-        _read_memory(memory, home)
+        read_memory(memory, home)
     _check(home)
     return home
 
@@ -104,7 +104,8 @@ def _check(home: Home) -> None:
         home.mistakes += mistakes_of(recipe, home.registry.get, known)
 
 
-def _read_memory(path: Path, home: Home) -> None:
+def read_memory(path: Path, home: Home) -> None:
+    """Reads a ``memory.xml``, also one that was saved, into a home."""
     try:
         root = parsed(path.read_bytes(), str(path), home.mistakes)
     except OSError as error:

@@ -90,7 +90,9 @@ class Plan(Element, type="plan"):
     @property
     def elements(self) -> list[Element]:
         """The context: what the plan was given, used or made, oldest first; without what is outdated."""
-        return sorted(self.context.elements.values(), key=lambda element: element.eid or 0)
+        # Another plan may have outdated what this one still refers to.
+        there = (element for element in self.context.elements.values() if not element.outdated)
+        return sorted(there, key=lambda element: element.eid or 0)
 
     @property
     def over(self) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from narval_engine import Element, Engine, Event, Recipe
+from narval_engine import Element, Engine, Event, Recipe, savedmemory
+from narval_engine.home import Home, read_memory
 from narval_engine.journal import Entry, SqliteJournal
+from narval_engine.report import report
 from narval_engine.resuming import resume
 from tests.engine.test_durability import Prefix
 from tests.engine.test_rules import REGISTRY, check, elements, recipes
@@ -26,6 +28,32 @@ def kept(path: Path, recipe: Recipe, memory: Any, arguments: Any) -> list[Entry]
             engine.start_plan("r.r", [Element(kind, v=v) for kind, v in arguments])
         engine.run(timeout=20)
         return list(journal.entries())
+
+
+@given(recipes(), elements, elements)
+@settings(max_examples=60)
+def test_a_saved_memory_comes_back_as_it_was(recipe: Recipe, memory: Any, arguments: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "memory.xml"
+        with Engine(REGISTRY) as engine:
+            engine.add_recipe(recipe, unchecked=True)
+            engine.add_element(*[Element(kind, v=v, t=("a", v)) for kind, v in memory])
+            for _plan in range(2):
+                engine.start_plan("r.r", [Element(kind, v=v) for kind, v in arguments])
+            engine.run(timeout=20)
+            savedmemory.write(engine, path)
+            before = report(engine)
+        home = Home()
+        read_memory(path, home)
+        assert home.mistakes == []
+        with Engine(REGISTRY) as again:
+            again.add_recipes(home.recipes, unchecked=True)
+            again.add_element(*home.elements)
+            savedmemory.restore(again, home.plans)
+            again.run(timeout=20)
+            assert report(again) == before
+            savedmemory.write(again, path.with_name("again.xml"))
+        assert path.with_name("again.xml").read_text() == path.read_text()
 
 
 def gone_on(path: Path, length: int, recipe: Recipe) -> tuple[Engine, list[Event]]:
