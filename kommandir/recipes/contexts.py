@@ -1,16 +1,17 @@
 """``contexts`` of steps: a step that takes no part in a context does nothing there.
 
 Whatever leads to such a step leads on, at once, to what follows it; so transitions into it and out of it are joined.
-Conditions and times of these transitions hold as they stand; an on-error transition out of it never fires.
+The conditions and times of the one transition out of such steps do not count, as they speak of what the steps make;
+where several transitions leave one, they choose as they stand. An on-error transition out of it never fires.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from kommandir.recipes.schema import NOTHING
-from narval_engine import Recipe, Step
+from narval_engine import Recipe, Step, Transition
 
 #: The contexts of steps by recipe and step, of those that name any.
 Contexts = Mapping[tuple[str, str], tuple[str, ...]]
@@ -28,7 +29,21 @@ def restricted(recipe: Recipe, contexts: Contexts, context: str) -> Recipe:
         step if takes_part(recipe, step, contexts, context) else Step(id=step.id, target=NOTHING, place=step.place)
         for step in recipe.steps
     )
-    return replace(recipe, steps=steps)
+    left_out = {
+        step.id for step in recipe.steps if step.target != NOTHING and not takes_part(recipe, step, contexts, context)
+    }
+    return replace(
+        recipe, steps=steps, transitions=tuple(_freed(each, recipe, left_out) for each in recipe.transitions)
+    )
+
+
+def _freed(transition: Transition, recipe: Recipe, left_out: Set[str]) -> Transition:
+    """The transition without conditions and times, if only steps that are left out lead to it, and to no other one."""
+    alone = not transition.on_error and left_out >= set(transition.inputs)
+    others = [step for each in recipe.transitions if each.id != transition.id for step in each.inputs]
+    if not alone or not set(others).isdisjoint(transition.inputs):
+        return transition
+    return replace(transition, conditions=(), times=())
 
 
 def is_empty(recipe: Recipe, recipes: Sequence[Recipe], contexts: Contexts, context: str) -> bool:

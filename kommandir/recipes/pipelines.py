@@ -24,7 +24,7 @@ class Pipelines:
 
     def __init__(self) -> None:
         #: Puts an element into memory.
-        self.post: Callable[[Element], None] = lambda _element: None
+        self.post: Callable[[Element], object] = lambda _element: None
         self._batches: list[_Batch] = []
 
     def start(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:

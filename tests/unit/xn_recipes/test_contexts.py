@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,3 +178,32 @@ def test_contexts_are_no_key_of_the_engine_but_checked_here() -> None:
     assert [mistake.message for mistake in xn.check(None, yaml.safe_dump(value))] == [
         "`contexts` must be a list, found a text (`setup`)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("transitions", "ended"),
+    [
+        ("{in: a, out: b, when: elmt.type == 'never', time: {years: 2999}}", ["b"]),
+        # They choose, so they stand; of both the condition of one only holds.
+        ("{in: a, out: b, when: elmt.type == 'never'}, {in: a, out: c, when: elmt.type == 'x'}", ["c"]),
+    ],
+)
+def test_conditions_speak_of_what_a_step_makes(runs: Runs, transitions: str, ended: list[str]) -> None:
+    text = f"""
+recipe:
+  group: g
+  name: n
+  end_step: d
+  steps:
+    s: {{target: command.run, contexts: [setup], arguments: [{{command: {{filepath: /bin/true}}}}]}}
+    a: {{target: command.run, contexts: [setup], arguments: [{{command: {{filepath: /bin/true}}}}]}}
+    b: {{target: command.run, arguments: [{{command: {{filepath: /bin/true}}}}]}}
+    c: {{target: command.run, arguments: [{{command: {{filepath: /bin/true}}}}]}}
+    d: {{target: job.nothing}}
+  transitions: [{{in: s, out: a}}, {{in: b, out: d}}, {{in: c, out: d}}, {transitions}]
+"""
+    text = text if "x'" not in text else text.replace("'x'", "'plan'")
+    if "out: c," not in transitions:
+        text = text.replace("    c: {target", "    e: {target").replace("{in: c, out: d}", "{in: {error: b}, out: e}")
+    result = runs(text)
+    assert [step for step, _ in runs.ended()] == ended, result
