@@ -67,7 +67,9 @@ class Speaker:
             yield Sentence(f"{name}good after {after}" + (f": {figures}" if figures else ""), "good")
         else:
             known = code if isinstance(code, int) else None
-            yield Sentence(f"{name}FAILED after {after}: {meaning(known)} (exit code {code})", "bad")
+            yield Sentence(
+                f"{name}FAILED after {after}: {meaning(known)} (exit code {_word(event, 'exit_code')})", "bad"
+            )
 
     def _named(self, event: Event) -> str:
         """The context's name, which lines of a log have at their start anyway."""
@@ -103,12 +105,12 @@ class Speaker:
             if event.get("kind") != "variable" or self.verbosity >= 1:
                 yield Sentence(f"{_title(event)} good after {after}{figures}", "good")
         elif outcome == "swallowed":
-            text = f"{_title(event)} ended with exit code {event.get('exit_code')} after {after}; the job goes on"
+            text = f"{_title(event)} ended with exit code {_word(event, 'exit_code')} after {after}; the job goes on"
             yield Sentence(text, "warn")
         elif outcome == "interrupted":
             yield Sentence(f"{_title(event)} INTERRUPTED after {after}", "bad")
         else:
-            code = "" if event.get("exit_code") is None or failures else f": exit code {event.get('exit_code')}"
+            code = "" if event.get("exit_code") is None or failures else f": exit code {_word(event, 'exit_code')}"
             detail = () if failures else [f"| {line}" for line in list(lines)[-_TAIL:]]
             yield Sentence(f"{_title(event)} FAILED after {after}{figures}{code}", "bad", detail)
 
