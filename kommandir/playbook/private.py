@@ -6,11 +6,14 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _PREFIX = "ansible-"
+#: Held until a new directory is locked: what is not locked yet looks abandoned to other steps that begin meanwhile.
+_MAKING = threading.Lock()
 
 
 @contextmanager
@@ -21,11 +24,12 @@ def directory(parent: Path) -> Iterator[Path]:
     the disk is full or read-only.
     """
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    remove_abandoned(parent)
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with _MAKING:
+        remove_abandoned(parent)
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)  # a straggler may write there; the next start removes it
