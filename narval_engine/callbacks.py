@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from narval_engine.plans import Plan
-
-_LOG = logging.getLogger(__name__)
 
 
 def finalize(plan: Plan) -> None:
@@ -26,6 +23,8 @@ def not_executed(plan: Plan, number: int) -> None:
 def _callback(what: str, function: Any, argument: Any) -> None:
     try:
         function(argument)
-    except Exception:  # noqa: BLE001 -- whatever it raises is logged with its traceback
+    except Exception:
+        import logging
+
         # It is told after the fact, so there is no step that could fail with it.
-        _LOG.exception("%s %r of %r failed", what, function, argument)
+        logging.getLogger(__name__).exception("%s %r of %r failed", what, function, argument)

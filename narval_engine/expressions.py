@@ -8,17 +8,18 @@ can cost is bounded: its length, its loops, and the operations that multiply.
 from __future__ import annotations
 
 import ast
-import logging
 import warnings
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from narval_engine import sandbox
 from narval_engine.elements import NAMES
 
-_LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import logging
+
 MAX_LENGTH = 2000
 _MAX_LOOPS = 2
 _MAX_DEPTH = 60
@@ -85,8 +86,15 @@ class Expression:
                 return bool(self._function(element, *[given[name] for name in self.names]))
             return bool(self._function(element))
         except Exception as error:  # noqa: BLE001 -- whatever a match raises, it is not a match (the manual's cases)
-            _LOG.debug("%s on %r: %r", self.source, element, error)
+            _log().debug("%s on %r: %r", self.source, element, error)
             return False
+
+
+@cache
+def _log() -> logging.Logger:
+    import logging
+
+    return logging.getLogger(__name__)
 
 
 class _Globals(dict[str, Any]):

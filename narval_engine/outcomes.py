@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +52,8 @@ def timed_out(plan: str, step: StepProgram, limit: float) -> Outcome:
 
 def of_exception(error: BaseException) -> Outcome:
     """The action raised: an error element of the exception's name, with its traceback (killed at a resource limit)."""
+    import traceback
+
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, StepKilledError):
         return Outcome(KILLED, [], [ErrorElement(str(error), error.kind)])
