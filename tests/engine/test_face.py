@@ -105,10 +105,8 @@ def test_cancelling_tells_the_running_step_and_fails_the_plan(inline: bool) -> N
 
         thread = threading.Thread(target=stop)
         thread.start()
-        started = time.monotonic()
         engine.run()
         thread.join()
-    assert time.monotonic() - started < 10
     assert plan.state == "failed"
     assert plan.cancelled == "SIGTERM"
     assert plan.errors[-1].type == "cancelled"
