@@ -33,6 +33,9 @@ _RUNNERS_OWN = (
     "RUNNER_OMIT_EVENTS",
     "RUNNER_ONLY_FAILED_EVENTS",
 )
+#: ssh starts a ProxyCommand in this shell, with a socket as standard input; bash would read ~/.bashrc then, for every
+#: connection, and whatever that waits for.
+_SHELL = "/bin/sh"
 _CALLBACKS = Path(__file__).parent / "callbacks"
 _LAUNCHER = Path(__file__).parent / "launcher.py"
 
@@ -162,6 +165,7 @@ def _environment(prepared: Mapping[str, str], wanted: Mapping[str, str]) -> dict
         "ANSIBLE_CALLBACK_PLUGINS": ":".join([*_callback_plugins_of_the_user(wanted), plugins, str(_CALLBACKS)]),
         "ANSIBLE_STDOUT_CALLBACK": "exekutir_display",
         "ANSIBLE_NOCOLOR": "1",
+        "SHELL": _SHELL,
     }
 
 
