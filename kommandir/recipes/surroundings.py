@@ -22,13 +22,15 @@ class StepSurroundings(Surroundings):
 
     name: str
     peon: str
+    #: Variables that hold unless the environment has them.
+    defaults: Mapping[str, str]
 
     @classmethod
     def of(cls, whole: Surroundings, item: StepItem, name: str) -> StepSurroundings:
         """The surroundings of a call under the name ``name``, with the deadline of its step."""
         made = cls.__new__(cls)
         made.__dict__.update(copy.copy(whole.__dict__))
-        made.name, made.peon = name, item.peon
+        made.name, made.peon, made.defaults = name, item.peon, {}
         limit = running().remaining
         made.request = dataclasses.replace(
             whole.request,
@@ -42,7 +44,7 @@ class StepSurroundings(Surroundings):
 
     def environment(self) -> dict[str, str]:
         """As everywhere, with the name of the peon."""
-        return {**super().environment(), **self._own()}
+        return {**self.defaults, **super().environment(), **self._own()}
 
     def values(self) -> Mapping[str, str]:
         """As everywhere, with the name of the peon."""
