@@ -271,7 +271,8 @@ class Machine:
         self.settle()
 
     def _end(self, plan: Plan, number: int, outcome: Outcome) -> None:
-        brought = (*outcome.outputs, *outcome.errors)
+        # An action may return one element twice.
+        brought = {id(element): element for element in (*outcome.outputs, *outcome.errors)}.values()
         self.tell(Fact("step_ended", plan, number, self.number(brought) if brought else (), outcome.state))
 
     # What follows.

@@ -128,7 +128,7 @@ class World:
     def _bring(self, plan: Plan, fact: Fact) -> None:
         step = plan.program.steps[fact.number].id
         for element in fact.elements:
-            if element.made_by_plan is None:
+            if element.made_by_plan is None and element not in self.memory:
                 element.made_by_plan, element.made_by_step = plan.eid, step
             if isinstance(element, ErrorElement):
                 plan.failures.append((element, step))

@@ -301,6 +301,24 @@ def _(s: Stage) -> None:
     assert told[2:] == [("finalizer", "done")]
 
 
+@case("an element that is returned twice was made once")
+def _(s: Stage) -> None:
+    twin = x(1)
+    s.add("twice", [], [makes("o", "x", list=True), makes("p", "x")], lambda _inputs: {"o": [twin, twin], "p": twin})
+    s.recipe("R", "twice l=x_list", "twice -> l")
+    assert s.run("R").state == "done"
+    assert s.inputs("x_list") == [{"i": ["x:1"]}]
+
+
+@case("an action may return what it took")
+def _(s: Stage) -> None:
+    s.add("pass_on", [takes("i", "x")], [makes("o", "x")], lambda given: {"o": given["i"]})
+    s.recipe("R", "pass_on x", "pass_on -> x")
+    s.memory(x("mem"))
+    plan = s.run("R")
+    assert (plan.state, s.inputs("x"), values(s.engine.memory)) == ("done", [{"i": "x:mem"}], ["mem"])
+
+
 @case("an error element under a declared output is an error all the same")
 def _(s: Stage) -> None:
     output = Output("o", ("isinstance(elmt, ErrorElement)",))
