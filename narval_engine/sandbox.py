@@ -44,7 +44,7 @@ def forbidden(name: str) -> bool:
 
 def attribute(thing: Any, name: str) -> Any:
     """``thing.name``, where that is harmless. Raises AttributeError."""
-    if forbidden(name) or isinstance(thing, (*_CLOSED, type)):
+    if forbidden(name) or isinstance(thing, (*_CLOSED, type)) or _is_ours(thing):
         raise AttributeError(f"{name} of a {type(thing).__name__} is out of reach of a match expression")
     if not isinstance(thing, Element) and isinstance(thing, _PLAIN) and name not in _METHODS:
         raise AttributeError(f"{name} of a {type(thing).__name__} is out of reach of a match expression")
@@ -55,6 +55,11 @@ def attribute(thing: Any, name: str) -> Any:
     if isinstance(value, _BARE) and not isinstance(thing, _PLAIN):
         raise AttributeError(f"{name} of a {type(thing).__name__} is out of reach of a match expression")
     return value
+
+
+def _is_ours(thing: Any) -> bool:
+    """Whether it is a part of the engine, which plans lead to."""
+    return type(thing).__module__.startswith(__package__ or "narval_engine") and not isinstance(thing, Element)
 
 
 def _times(left: Any, right: Any) -> Any:

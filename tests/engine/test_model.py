@@ -9,6 +9,7 @@ import pytest
 from narval_engine import Element, Engine, ErrorElement, Interface, Plan, Registry, action, adapter
 from narval_engine import input as takes
 from narval_engine import output as makes
+from narval_engine.expressions import compiled
 from narval_engine.interfaces import CannotAdaptError
 from tests.engine.stage import Stage, matching, when, x
 
@@ -183,6 +184,23 @@ def test_plans_are_elements(make_stage: Any) -> None:
     assert isinstance(plan, Plan)
     assert plan.state == "done"
     assert plan in s.engine.memory
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        "elmt.context.elements",
+        "elmt.program.steps[0].action.function({})",
+        "elmt.context.discard(elmt)",
+        "elmt.steps.items()",
+    ],
+)
+def test_plans_do_not_lead_into_the_engine(make_stage: Any, match: str) -> None:
+    s: Stage = make_stage()
+    s.recipe("P", "noop")
+    plan = s.run("P")
+    assert not compiled(match).matches(plan)
+    assert compiled("elmt.state == 'done' and elmt.name == 'c.P'").matches(plan)
 
 
 def test_an_action_may_change_what_it_takes(make_stage: Any) -> None:
