@@ -35,6 +35,8 @@ PRESERVATION = 24.0
 _OF_OTHERS = frozenset({"hostvars", "vars", "groups", "ansible_facts"})
 #: Seconds between two attempts to reach a peon, at first and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+#: Seconds that one attempt to connect may take; mitogen starts a Python in them too.
+LONGEST_ATTEMPT, LONGEST_MITOGEN = 10, 60
 #: How Ansible's ssh reaches a peon whose command told nothing else: strictly, with this workspace's keys, and with one
 #: connection for all tasks that ends soon after the last one.
 SSH_TEMPLATES = {
@@ -272,7 +274,9 @@ def _attempt(task: PeonTask, command: str, deadline: Deadline) -> str | None:
     connection = task.action._connection
     try:
         if "timeout" in connection._options:
-            connection.set_option("timeout", max(1, min(10, int(deadline.remaining()))))
+            of_mitogen = any(kind.__module__.startswith("ansible_mitogen") for kind in type(connection).__mro__)
+            longest = LONGEST_MITOGEN if of_mitogen else LONGEST_ATTEMPT
+            connection.set_option("timeout", max(1, min(longest, int(deadline.remaining()))))
         result = task.action._low_level_execute_command(command, sudoable=False)
     except (AnsibleConnectionFailure, AnsibleError) as error:
         return str(error)

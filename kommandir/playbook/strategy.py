@@ -16,9 +16,6 @@ VARIABLE = "mitogen"
 NAME = "mitogen_linear"
 #: The oldest mitogen that works with the ansible-core that we depend on.
 OLDEST = (0, 3, 54)
-#: The group of all peons, and anything in it in an inventory of Ansible's own form.
-GROUP = "peons"
-_IN_GROUP = re.compile(rf"^\[{GROUP}(?::children)?\]\s*(?:\n\s*(?:[#;].*)?)*\n\s*[^\s#;\[]", re.MULTILINE)
 #: Seconds for a connection. Ansible's 10 are for SSH alone; mitogen also starts a Python in them, which a peon may have
 #: to read from its disk first.
 TIMEOUT = "60"
@@ -41,24 +38,12 @@ def environment(workspace: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _has_peons(workspace: Path) -> bool:
-    """Whether the job has peons or will have some: on this host alone mitogen costs more than it saves."""
-    if any(peon.may_exist for peon in Journal(workspace / FILE_NAME).peons().values()):
-        return True
-    inventory = workspace / "inventory"
-    files = inventory.iterdir() if inventory.is_dir() else iter([inventory])
-    return any(_names_peons(file) for file in files if file.is_file())
+    """Whether peons exist already.
 
-
-def _names_peons(inventory: Path) -> bool:
-    """Whether a file of an inventory puts anything into the group; what is a program is not run for that."""
-    try:
-        if inventory.suffix in (".yml", ".yaml", ".json"):
-            groups = yamlfile.mapping(inventory).value
-            inner = groups.get("all") or {}
-            return bool(groups.get(GROUP) or (inner.get("children") or {}).get(GROUP))
-        return bool(_IN_GROUP.search(inventory.read_text(encoding="utf-8")))
-    except (UsageError, OSError, UnicodeDecodeError, AttributeError):
-        return False  # not as an inventory is: Ansible will say so
+    On this host alone mitogen costs more than it saves. While peons are only being made, its first connection was seen
+    to time out again and again on a busy machine, where Ansible's own was had.
+    """
+    return any(peon.may_exist for peon in Journal(workspace / FILE_NAME).peons().values())
 
 
 def _wanted(workspace: Path, given: Mapping[str, str]) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pytest
 
 from kommandir.journal import FILE_NAME, Journal
-from kommandir.playbook import strategy
 
 from .conftest import Job
 from .test_stopping import HANG, PLAY, awaited, hangs
@@ -45,30 +43,6 @@ def test_which_strategy_is_used(job: Job, state: str, before: str, config: str, 
     result = job.run(f"{before}- playbook: {{filepath: play.yml, inventory: inventory}}")
     assert result.exit_code == 0, result
     assert job.read("shown") == strategy
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "expected"),
-    [
-        ("inventory/hosts", "[peons]\nalpha x=1\n", True),
-        ("inventory/hosts", "[other]\na\n[peons]\n\n# comment\n; x\n  alpha\n[more]\n", True),
-        ("inventory/hosts", "[peons:children]\nfedora\n", True),
-        ("inventory/hosts", "[peons]\n# nobody\n\n[other]\na\n", False),
-        ("inventory/hosts", "[peons:vars]\na=1\n[peonsx]\na\n[peons]", False),
-        ("inventory/hosts.yml", "peons: {hosts: {alpha: }}\n", True),
-        ("inventory/hosts.yml", "all: {children: {peons: {hosts: {alpha: }}}}\n", True),
-        ("inventory/hosts.yml", "all: {children: {peons: }}\n", False),
-        ("inventory/hosts.yml", "all: [peons]\n", False),
-        ("inventory/hosts.yml", "peons: [\n", False),
-        ("inventory", "[peons]\nalpha\n", True),
-    ],
-)
-def test_peons_are_found_in_the_inventory_before_there_are_any(
-    tmp_path: Path, name: str, text: str, expected: bool
-) -> None:
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_text(text)
-    assert bool(strategy.environment(tmp_path, {})) is expected
 
 
 def test_failures_are_told_in_the_same_way(job: Job) -> None:
