@@ -152,7 +152,7 @@ _OPERATIONS = (
     ),
     Operation(
         name="job.fail",
-        meaning="fails with the error element that is nearest, so that an error that a transition has handled counts after all",
+        meaning="fails with the nearest error element, so that an error that a transition has handled counts after all",
         kind=FAILURE,
         optional=True,
         inline=True,
