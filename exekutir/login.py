@@ -36,7 +36,8 @@ def opened(options: Options, peon: str, command: Sequence[str]) -> int:
     arguments = ssh_arguments(opened_workspace, peon, host_vars)
     if command:
         arguments.append(command[0] if len(command) == 1 else shlex.join(command))
-    os.execv(ssh, ["ssh", *arguments])  # noqa: S606  no shell is wanted here
+    # ssh starts its ProxyCommand by $SHELL, and bash would read ~/.bashrc each time.
+    os.execve(ssh, ["ssh", *arguments], {**os.environ, "SHELL": "/bin/sh"})  # noqa: S606  no shell is wanted here
 
 
 def ssh_arguments(place: workspace.Workspace, peon: str, host_vars: dict[str, Any]) -> list[str]:
