@@ -75,8 +75,7 @@ def _performed(
         print(f"exekutir cleanup: nothing was ever set up in {place}; nothing to clean up", file=errors)
         return int(ExitCode.GOOD)
     if options.check:
-        known = place.exists() or context != "setup"
-        there = workspace.opened(place, create=False) if known else Workspace(place)
+        there = workspace.opened(place, create=False) if place.exists() else Workspace(place)
         return preview.shown(context, options, there, errors)
     opened = workspace.opened(place, create=context == "setup")
     with _workspace_locked(context, options, opened, cancellation):
