@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import contextlib
 import os
 import socket
 import subprocess
@@ -174,7 +175,8 @@ def test_the_first_process_keeps_nothing_of_the_caller(namespace: Provider, job:
         assert namespace.said(told, "readlink /proc/1/fd/0 /proc/1/fd/1 /proc/1/fd/2").split() == ["/dev/null"] * 3
         assert namespace.said(told, "keyctl show 2>/dev/null | wc -l; readlink /proc/1/cwd").split()[-1] == "/"
         for pid in members(namespace.init(peon)):
-            assert os.getsid(pid) != os.getsid(0)
+            with contextlib.suppress(ProcessLookupError):  # the end of the last connection
+                assert os.getsid(pid) != os.getsid(0)
     finally:
         namespace.caller.extra.clear()
         os.close(read)
