@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,7 @@ from kommandir.deadline import Deadline
 from kommandir.environment import JOB_TAG
 from kommandir.errors import ExekutirError, LeftBehindError
 from kommandir.journal import PeonRecord
-from kommandir.process import GRACE, tagged
+from kommandir.strays import alive, end_tagged
 
 #: Seconds in which the peons of a job must be gone.
 DESTRUCTION_LIMIT = 600.0
@@ -30,41 +29,12 @@ def strays_ended(job: Job, *, expected: bool = False) -> None:
     if strays and not expected:
         message = f"ending {len(strays)} processes that a killed context left: {_named(strays)}"
         job.events.emit("warning", message=message)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in strays:
-            _signalled(pid, number)
-        moment = Deadline.after(GRACE)
-        while strays and not moment.expired:
-            time.sleep(0.02)
-            strays = _strays(job.uuid)
+    if strays:
+        end_tagged(JOB_TAG, job.uuid)
 
 
 def _strays(uuid: str) -> list[int]:
-    ours = set(_ancestors(os.getpid()))
-    return [pid for pid in tagged(JOB_TAG, uuid) if pid not in ours and _runs(pid)]
-
-
-def _ancestors(pid: int) -> Iterable[int]:
-    while pid > 1:
-        yield pid
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError, ValueError):
-            return
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def _signalled(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
+    return list(alive(JOB_TAG, uuid))
 
 
 def _named(pids: Iterable[int]) -> str:
@@ -92,13 +62,13 @@ def failed_before(job: Job) -> bool:
 
 def peons_released(job: Job) -> list[PeonRecord]:
     """Destroy every peon that the journal knows of, or keep it under a lease that ends; those left over come back."""
-    alive = [peon for peon in job.workspace.peon_journal.peons().values() if peon.may_exist]
-    if not alive and not job.workspace.private.is_dir():
+    peons = [peon for peon in job.workspace.peon_journal.peons().values() if peon.may_exist]
+    if not peons and not job.workspace.private.is_dir():
         return []
     from kommandir import provisioning
 
-    if alive and kept(job):
-        return _kept_alive(job, alive)
+    if peons and kept(job):
+        return _kept_alive(job, peons)
     return provisioning.destroy_all(
         job.workspace.kommandir,
         deadline=Deadline.after(DESTRUCTION_LIMIT),
@@ -108,13 +78,13 @@ def peons_released(job: Job) -> list[PeonRecord]:
     )
 
 
-def _kept_alive(job: Job, alive: list[PeonRecord]) -> list[PeonRecord]:
+def _kept_alive(job: Job, peons: list[PeonRecord]) -> list[PeonRecord]:
     """Renew the leases; a peon that can't be kept, since it is only half there, is left over."""
     from kommandir import provisioning
 
     expires = int(time.time() + job.options.keep_for)
     lost = []
-    for peon in alive:
+    for peon in peons:
         try:
             provisioning.keep(job.workspace.kommandir, peon.name, expires)
         except ExekutirError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from kommandir import yamlfile
 from kommandir.errors import ExekutirError
-from kommandir.redaction import secret_values
+from kommandir.redaction import scalars, secret_values
 from kommandir.yamlfile import VaultValue
 
 HEADER = "$ANSIBLE_VAULT;"
@@ -48,18 +48,7 @@ def _of_vault_file(text: str, path: Path) -> Iterator[str]:
     for plain in _opened([text]):
         value = yamlfile.parse(plain, str(path)).value
         if isinstance(value, Mapping):
-            yield from _scalars(value)
-
-
-def _scalars(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _scalars(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _scalars(item)
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
+            yield from scalars(value)
 
 
 def _vault_values(value: Any) -> Iterator[str]:

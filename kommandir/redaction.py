@@ -32,7 +32,7 @@ def secret_values(variables: Mapping[str, Any]) -> Iterator[str]:
     """The values, at any depth, of all variables whose names look like secrets."""
     for name, value in variables.items():
         if is_secret_name(str(name)):
-            yield from _scalars(value)
+            yield from scalars(value)
         elif isinstance(value, Mapping):
             yield from secret_values(value)
         elif isinstance(value, list):
@@ -41,13 +41,14 @@ def secret_values(variables: Mapping[str, Any]) -> Iterator[str]:
                     yield from secret_values(item)
 
 
-def _scalars(value: Any) -> Iterator[str]:
+def scalars(value: Any) -> Iterator[str]:
+    """The texts of all values in nested lists and mappings, switches and nothing left out."""
     if isinstance(value, Mapping):
         for item in value.values():
-            yield from _scalars(item)
+            yield from scalars(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _scalars(item)
+            yield from scalars(item)
     elif value is not None and not isinstance(value, bool):
         yield str(value)
 

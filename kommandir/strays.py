@@ -26,19 +26,25 @@ def end(mark: str, grace: float = GRACE) -> int:
 
     Only those that bear a job's tag too: providers take it from the peons they start, which are to live on.
     """
-    before = len(list(_alive(mark)))
+    return end_tagged(STEP_TAG, mark, grace)
+
+
+def end_tagged(tag: str, value: str, grace: float = GRACE) -> int:
+    """The same for every process that bears ``tag`` = ``value``: a step's, or a whole job's by JOB_TAG."""
+    before = len(list(alive(tag, value)))
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in _alive(mark):
+        for pid in alive(tag, value):
             _signalled(pid, number)
         moment = Deadline.after(grace)
-        while not moment.expired and any(True for _ in _alive(mark)):
+        while not moment.expired and any(True for _ in alive(tag, value)):
             time.sleep(0.05)
     return before
 
 
-def _alive(mark: str) -> Iterator[int]:
+def alive(tag: str, value: str) -> Iterator[int]:
+    """The ids of running processes that bear ``tag`` = ``value`` and a job's tag; not ours, nor who started us."""
     ours = _ancestors()
-    for pid in tagged(STEP_TAG, mark):
+    for pid in tagged(tag, value):
         try:
             environment = Path(f"/proc/{pid}/environ").read_bytes()
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
