@@ -10,62 +10,33 @@ standard library.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kommandir import apt_sources
+from kommandir import debian_build
 from kommandir.providers import rootfs_cache
 from kommandir.providers.faults import ProviderError, ProviderUsageError
 from kommandir.providers.identities import Identities, of_this_user, run_mapped
 
-#: Seconds that another build may take.
-PATIENCE = 900.0
-#: Lines of mmdebstrap's output that an error shows.
-_TAIL = 15
-
 
 def say(text: str) -> None:
     """Tell the person who waits what is going on."""
-    print(f"{time.strftime('%H:%M:%SZ', time.gmtime())} rootfs: {text}", file=sys.stderr, flush=True)
+    debian_build.say("rootfs", text)
 
 
 @contextlib.contextmanager
 def _lock() -> Iterator[Path]:
     """Hold the lock of this user's root filesystems; gives the directory of the current one."""
     directory = Path(rootfs_cache.directory())
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with (directory.parent / ".lock").open("w", encoding="utf-8") as file:
-        _wait_for(file.fileno())
+    with debian_build.lock(directory.parent, "root filesystem"):
         yield directory
-
-
-def _wait_for(handle: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    told = False
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise ProviderError(
-                    f"another process has been building the root filesystem for {PATIENCE:g} s"
-                ) from None
-            if not told:
-                say("another process is building it; waiting for it")
-                told = True
-            time.sleep(0.2)
-        else:
-            return
 
 
 def build_tar(source: Path | None = None) -> Path:
@@ -127,72 +98,17 @@ def checksum() -> str:
 
 
 def _bootstrap(tar: Path, log_directory: Path) -> None:
-    if not shutil.which("mmdebstrap"):
-        raise ProviderError(
-            "mmdebstrap is not installed: apt-get install mmdebstrap; or give the root filesystem of any Debian or "
-            "Ubuntu container with openssh-server and python3: kommandir rootfs build --from TAR"
-        )
     log = log_directory / "build.log"
-    with tempfile.TemporaryDirectory(prefix="exekutir-rootfs-") as scratch, log.open("wb") as output:
-        command = _command(tar, Path(scratch))
-        say(f"building {rootfs_cache.key()} from this host's package sources (half a minute or so); log: {log}")
-        code = _follow(command, output.fileno(), log)
-    if code:
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:])
-        raise ProviderError(
-            f"mmdebstrap ended with {code}:\n{tail}\nall of it: {log}\nthe command: {shlex.join(command)}"
-        )
-
-
-def _command(tar: Path, scratch: Path) -> list[str]:
-    """mmdebstrap's command line; what fits only this host (proxies, certificates) is removed from the result."""
-    release = rootfs_cache.release()
-    scratch.chmod(0o755)
-    sources = apt_sources.of_release(release)
-    options = [
-        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
-        "--variant=minbase",
-        f"--include={','.join(rootfs_cache.PACKAGES)}",
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-        *(f"--aptopt={option}" for option in apt_sources.connection_options()),
-        '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/hostname" "$1/etc/resolv.conf"',
-        '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_*',
-        '--customize-hook=touch "$1/etc/resolv.conf"',
-        "--format=tar",
-    ]
-    command = ["mmdebstrap", *options, release, str(tar)]
-    for number, (name, text) in enumerate(sources.items()):
-        file = scratch / f"{number}{Path(name).suffix}"
-        file.write_text(text, encoding="utf-8")
-        file.chmod(0o644)
-        command.append(str(file))
-    return command
-
-
-def _follow(command: Sequence[str], output: int, log: Path) -> int:
-    """Run the build with its output in a file, and show its steps as they come."""
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/")
-    shown = 0
-    try:
-        while True:
-            ended = child.poll()
-            steps = [line for line in _lines(log) if line.startswith("I: ") and "-hook" not in line]
-            for line in steps[shown:]:
-                say(line.removeprefix("I: "))
-            shown = len(steps)
-            if ended is not None:
-                return ended
-            time.sleep(0.3)
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    say(f"building {rootfs_cache.key()} from this host's package sources (half a minute or so); log: {log}")
+    build = debian_build.Build(
+        what="rootfs",
+        tar=tar,
+        packages=rootfs_cache.PACKAGES,
+        log=log,
+        instead="; or give the root filesystem of any Debian or Ubuntu container with openssh-server and python3: "
+        "kommandir rootfs build --from TAR",
+    )
+    debian_build.bootstrap(build)
 
 
 def build_tree(identities: Identities, source: Path | None = None) -> Path:
