@@ -101,7 +101,7 @@ def _items(job_xn: Path, context: str) -> list[str]:
     from kommandir.xn.reading import read
 
     items = [item for item in read(job_xn, None, context=context).items if item.is_for(context)]
-    return [f"run {item.kind.name} {item.title} ({item.place})" for item in items] or [
+    return [f"run {item.description} ({item.place})" for item in items] or [
         f"run nothing: {job_xn} has no item for {context}"
     ]
 

@@ -84,7 +84,8 @@ class Step:
     """A step (manual table 5): ``target`` is the "group.name" of an action, or of a recipe if ``type`` is "recipe".
 
     ``deadline`` (seconds), ``attempts`` with ``backoff`` (seconds before the second, doubled each time), ``memory``
-    (MiB) and ``cpu`` (seconds) limit what the step may take; all of them are ours, the manual has none.
+    (MiB) and ``cpu`` (seconds) limit what the step may take; all of them are ours, the manual has none. ``notes`` are
+    further keys, name and text, of those who read the same file; the engine passes them over.
     """
 
     id: str
@@ -99,6 +100,7 @@ class Step:
     backoff: float = 1.0
     memory: int | None = None
     cpu: float | None = None
+    notes: tuple[tuple[str, str], ...] = ()
     place: Place | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from narval_engine.calendars import FIELDS
 from narval_engine.elements import Element
 from narval_engine.places import Mistake
@@ -14,15 +16,18 @@ _CONTEXT = ("from_context", "to_context")
 _INPUT = ("use", "list", "optional", "outdates", *_CONTEXT)
 
 
-def recipes_of(text: str | bytes, file: str, mistakes: list[Mistake]) -> list[Recipe]:
-    """The recipes of a file whose root is a cookbook or a recipe; what is wrong with it is added to ``mistakes``."""
+def recipes_of(text: str | bytes, file: str, mistakes: list[Mistake], notes: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes of a file whose root is a cookbook or a recipe; what is wrong with it is added to ``mistakes``.
+
+    ``notes`` are attributes of steps that are somebody else's.
+    """
     root = parsed(text, file, mistakes)
-    return [] if root is None else recipes_below(root, mistakes)
+    return [] if root is None else recipes_below(root, mistakes, notes)
 
 
-def recipes_below(root: Node, mistakes: list[Mistake]) -> list[Recipe]:
+def recipes_below(root: Node, mistakes: list[Mistake], notes: Sequence[str] = ()) -> list[Recipe]:
     """The recipes of a cookbook or recipe node."""
-    reader = _Recipes(mistakes)
+    reader = _Recipes(mistakes, notes)
     if root.tag == "recipe":
         return [reader.recipe(root)]
     if root.tag != "cookbook":
@@ -33,6 +38,10 @@ def recipes_below(root: Node, mistakes: list[Mistake]) -> list[Recipe]:
 
 
 class _Recipes(Reading):
+    def __init__(self, mistakes: list[Mistake], notes: Sequence[str] = ()) -> None:
+        super().__init__(mistakes)
+        self.notes = notes
+
     def recipe(self, node: Node) -> Recipe:
         given = self.attributes(node, ("group", "name"), ("restart", "decay", "start_step", "end_step", "eid"))
         children = self.children(node, "step", "transition")
@@ -50,7 +59,7 @@ class _Recipes(Reading):
 
     def step(self, node: Node) -> Step:
         ours = ("deadline", "attempts", "backoff", "memory", "cpu")
-        given = self.attributes(node, ("id", "type", "target"), ("foreach", *ours))
+        given = self.attributes(node, ("id", "type", "target"), ("foreach", *ours, *self.notes))
         children = self.children(node, "arguments", "input", "output", "context")
         memory = self.number(node, "memory", whole=True)
         context = self._context(node)
@@ -68,6 +77,7 @@ class _Recipes(Reading):
             backoff=1.0 if backoff is None else backoff,
             memory=None if memory is None else int(memory),
             cpu=self.number(node, "cpu"),
+            notes=tuple((name, given[name]) for name in self.notes if name in given),
             place=node.place,
         )
 

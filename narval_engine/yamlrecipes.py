@@ -24,7 +24,7 @@ the fields of the manual's table 9, or a list of such.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from narval_engine.calendars import FIELDS
@@ -42,15 +42,18 @@ _OF_STEP = (
 )
 
 
-def recipes_of(text: str | bytes, file: str, mistakes: list[Mistake]) -> list[Recipe]:
-    """The recipes of a YAML text; what is wrong with it is added to ``mistakes``."""
+def recipes_of(text: str | bytes, file: str, mistakes: list[Mistake], notes: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes of a YAML text; what is wrong with it is added to ``mistakes``.
+
+    ``notes`` are keys of steps that are somebody else's.
+    """
     root = parsed(text, file, mistakes)
-    return [] if root is None else recipes_in(root, mistakes)
+    return [] if root is None else recipes_in(root, mistakes, notes)
 
 
-def recipes_in(root: Item, mistakes: list[Mistake]) -> list[Recipe]:
+def recipes_in(root: Item, mistakes: list[Mistake], notes: Sequence[str] = ()) -> list[Recipe]:
     """The recipes of a mapping that has been read, for files in which a recipe is only a part."""
-    reader = _Recipes(mistakes)
+    reader = _Recipes(mistakes, notes)
     keys = reader.mapping(root, ("recipe", "recipes"), "a recipe file")
     found = [keys["recipe"]] if "recipe" in keys else []
     if "recipes" in keys:
@@ -61,6 +64,10 @@ def recipes_in(root: Item, mistakes: list[Mistake]) -> list[Recipe]:
 
 
 class _Recipes(YamlReading):
+    def __init__(self, mistakes: list[Mistake], notes: Sequence[str] = ()) -> None:
+        super().__init__(mistakes)
+        self.notes = notes
+
     def recipe(self, item: Item) -> Recipe:
         allowed = ("group", "name", "restart", "decay", "start_step", "end_step", "steps", "transitions")
         keys = self.mapping(item, allowed, "a recipe", required=("group", "name", "steps"))
@@ -88,7 +95,7 @@ class _Recipes(YamlReading):
             yield from ((None, each) for each in self.items(item, what))
 
     def step(self, item: Item, name: str | None) -> Step:
-        allowed = _OF_STEP if name is not None else ("id", *_OF_STEP)
+        allowed = (*(() if name is not None else ("id",)), *_OF_STEP, *self.notes)
         keys = self.mapping(item, allowed, "a step", required=("target",) if name is not None else ("id", "target"))
         attempts, memory = self.number(keys, "attempts"), self.number(keys, "memory")
         backoff = self.number(keys, "backoff")
@@ -105,6 +112,7 @@ class _Recipes(YamlReading):
             backoff=1.0 if backoff is None else backoff,
             memory=None if memory is None else int(memory),
             cpu=self.number(keys, "cpu"),
+            notes=tuple((note, _listed(keys[note].value)) for note in self.notes if note in keys),
             place=item.place,
         )
 
@@ -217,3 +225,8 @@ class _Recipes(YamlReading):
         keys = self.mapping(item, FIELDS, "a time")
         said: dict[str, Any] = {name: str(each.value) for name, each in keys.items()}
         return Time(**said, place=item.place)
+
+
+def _listed(value: Any) -> str:
+    """A note as text: the items of a list with blanks between them."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -10,8 +10,6 @@ from typing import Any
 from exekutir.variables import playbooks
 from exekutir.variables.job_content import JobContent
 from exekutir.variables.kinds import is_empty
-from kommandir import yamlfile
-from kommandir.errors import UsageError
 from kommandir.mistakes import Mistake
 from kommandir.yamlfile import Document, Way, did_you_mean
 
@@ -26,18 +24,13 @@ def transition_mistakes(content: JobContent) -> Iterator[Mistake]:
     if path is None:
         yield Mistake(f"{content.folder}/{NAME}", "is not there", "add a job.xn that says what each context does")
         return
-    from kommandir import xn
+    from kommandir.xn.reading import read
 
-    found = list(xn.check(path, None, context=None))
-    yield from found
-    if found or path.read_text(encoding="utf-8").lstrip().startswith("<"):
-        return
-    try:
-        document = yamlfile.load(path)
-    except UsageError:
-        return  # xn.check takes what we can't read, so that nothing more can be told
-    for way, playbook, contexts in _playbooks(document.value, (), CONTEXTS):
-        yield from _named(content, document, way, playbook, contexts)
+    found = read(path, None)
+    yield from found.mistakes
+    for document in () if found.mistakes else found.documents:
+        for way, playbook, contexts in _playbooks(document.value, (), CONTEXTS):
+            yield from _named(content, document, way, playbook, contexts)
 
 
 def _playbooks(value: Any, way: Way, contexts: tuple[str, ...]) -> Iterator[tuple[Way, str, tuple[str, ...]]]:

@@ -36,6 +36,11 @@ class StepItem(Item):
             text = verb
         return f"{text} on {self.peon}" if self.peon else text
 
+    @property
+    def description(self) -> str:
+        """What a preview calls it: the action and what it acts with."""
+        return f"{self.operation} {self.title}" if self.event_kind in _OF_THE_LIST else self.operation
+
 
 def of_call(operation: Operation, element: Element | None, peon: str, place: str) -> StepItem:
     """The item of a call from the element with its keys; raises UsageError where that lacks what is required."""

@@ -1,8 +1,8 @@
-"""The mapping form read and checked whole: its recipes, and every mistake in them with its place."""
+"""Recipes of a ``job.xn``, in YAML or XML, read and checked whole: every mistake in them with its place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from narval_engine import Mistake as EngineMistake
 
 @dataclass(frozen=True, slots=True)
 class Recipes:
-    """What a file in the mapping form says; the first recipe is the one that a context starts."""
+    """What a file with recipes says; the first recipe is the one that a context starts."""
 
     recipes: tuple[Recipe, ...] = ()
     contexts: Contexts = field(default_factory=dict)
@@ -29,9 +29,23 @@ class Recipes:
 
 def read(document: Document, text: str, mistakes: list[Mistake]) -> Recipes:
     """The recipes of a document, of which ``text`` is the source; what is wrong is added to ``mistakes``."""
+    from narval_engine import yamlrecipes
+
+    return checked(document, lambda told: yamlrecipes.recipes_of(text, document.source, told, [CONTEXTS]), mistakes)
+
+
+def checked(
+    document: Document, engine_read: Callable[[list[EngineMistake]], list[Recipe]], mistakes: list[Mistake]
+) -> Recipes:
+    """The same for a document of either notation, of which ``engine_read`` gives the recipes as the engine reads them.
+
+    It adds what the engine finds wrong to the list that it is called with.
+    """
     checking = _Steps(document, mistakes)
     checking.run()
-    recipes = _engine_read(text, document.source, mistakes)
+    told: list[EngineMistake] = []
+    recipes = engine_read(told)
+    _add(mistakes, told, document.source)
     if mistakes or len(recipes) != len(checking.recipes):
         return Recipes(tuple(recipes), {}, tuple(checking.shown))
     found = Recipes(
@@ -47,48 +61,6 @@ def read(document: Document, text: str, mistakes: list[Mistake]) -> Recipes:
     mistakes += _of_engine(found.recipes)
     mistakes += _of_pipelines(found.recipes)
     return found
-
-
-def _engine_read(text: str, source: str, mistakes: list[Mistake]) -> list[Recipe]:
-    """The recipes as the engine reads its own notation; ``contexts`` of steps is ours and taken out before."""
-    from narval_engine import yamlrecipes, yamltree
-
-    told: list[EngineMistake] = []
-    root = yamltree.parsed(text, source, told)
-    recipes: list[Recipe] = []
-    if root is not None:
-        recipes = yamlrecipes.recipes_in(yamltree.Item(_without_contexts(text), source), told)
-    _add(mistakes, told, source)
-    return recipes
-
-
-def _without_contexts(text: str) -> Any:
-    import yaml
-
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    for recipe in _children(root, "recipe"):
-        _drop(recipe)
-    for recipes in _children(root, "recipes"):
-        for recipe in recipes.value if isinstance(recipes, yaml.SequenceNode) else ():
-            _drop(recipe)
-    return root
-
-
-def _children(node: Any, name: str) -> Iterator[Any]:
-    import yaml
-
-    if isinstance(node, yaml.MappingNode):
-        yield from (value for key, value in node.value if key.value == name)
-
-
-def _drop(recipe: Any) -> None:
-    import yaml
-
-    for steps in _children(recipe, "steps"):
-        pairs = isinstance(steps, yaml.MappingNode)
-        for step in [value for _, value in steps.value] if pairs else list(getattr(steps, "value", ())):
-            if isinstance(step, yaml.MappingNode):
-                step.value = [(key, value) for key, value in step.value if key.value != CONTEXTS]
 
 
 def _add(mistakes: list[Mistake], told: Iterable[EngineMistake], source: str) -> None:

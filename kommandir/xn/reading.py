@@ -48,6 +48,11 @@ class Item:
         text = self.keys["name"] if self.kind.name == "variable" else self.keys["filepath"]
         return text if self.kind.name == "variable" else text.rsplit("/", 1)[-1]
 
+    @property
+    def description(self) -> str:
+        """What a preview calls it."""
+        return f"{self.kind.name} {self.title}"
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -55,8 +60,10 @@ class Reading:
 
     items: tuple[Item, ...]
     mistakes: tuple[Mistake, ...]
-    #: Those of the mapping form; None for the list form.
+    #: Those of the mapping form and of XML; None for the list form.
     recipes: Recipes | None = None
+    #: What the file says, with the lines of all parts; XML as the mapping that says the same.
+    documents: tuple[Document, ...] = ()
 
 
 def read(file: Path | None, text: str | None, *, context: str | None = None) -> Reading:
@@ -65,30 +72,48 @@ def read(file: Path | None, text: str | None, *, context: str | None = None) -> 
     if context is not None and not _CONTEXT.fullmatch(context):
         mistakes.append(Mistake("context", f"`{context}` is none", "one word of letters, digits, `-` and `_`"))
     try:
-        documents = _documents(file, text)
+        content = _content(file, text)
+        if _is_xml(content):
+            return _xml(file, content, mistakes)
+        documents = _documents(file, content)
     except UsageError as error:
         return Reading((), (*mistakes, Mistake(*_parted(error, file))))
     if documents and _is_recipe(documents[0].value):
-        return _recipes(file, text, documents, mistakes)
+        return _recipes(_decoded(file, content), documents, mistakes)
     items: list[Item] = []
     for document in documents:
         Checking(document, items, mistakes).run()
-    return Reading(tuple(items), tuple(sorted(mistakes, key=_line)))
+    return Reading(tuple(items), tuple(sorted(mistakes, key=_line)), documents=tuple(documents))
+
+
+def _is_xml(content: str | bytes) -> bool:
+    """Whether it begins as XML does, in whatever encoding; no YAML of a job begins with ``<``."""
+    if isinstance(content, str):
+        content = content[:100].encode("utf-8", "replace")
+    start = content.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
+    return start.startswith(b"<") and not start.startswith(b"<<")
+
+
+def _xml(file: Path | None, content: str | bytes, mistakes: list[Mistake]) -> Reading:
+    """Recipes in the manual's XML."""
+    from kommandir.recipes import xmlform
+
+    found, document = xmlform.read(content, str(file) if file else STANDARD_INPUT, mistakes)
+    return Reading(found.items, tuple(sorted(mistakes, key=_line)), found, (document,))
 
 
 def _is_recipe(value: Any) -> bool:
     return isinstance(value, dict) and any(key in value for key in ("recipe", "recipes", "steps", "transitions"))
 
 
-def _recipes(file: Path | None, text: str | None, documents: list[Document], mistakes: list[Mistake]) -> Reading:
+def _recipes(text: str, documents: list[Document], mistakes: list[Mistake]) -> Reading:
     """The mapping form."""
     from kommandir.recipes import reading
 
     if len(documents) > 1:
         mistakes.append(Mistake(documents[1].place(), "a second document starts here", "recipes stand in one"))
-    written = file.read_text(encoding="utf-8") if file else text or ""
-    found = reading.read(documents[0], written, mistakes)
-    return Reading(found.items, tuple(sorted(mistakes, key=_line)), found)
+    found = reading.read(documents[0], text, mistakes)
+    return Reading(found.items, tuple(sorted(mistakes, key=_line)), found, (documents[0],))
 
 
 def _line(mistake: Mistake) -> int:
@@ -97,15 +122,22 @@ def _line(mistake: Mistake) -> int:
     return int(found[1]) if found else 0
 
 
-def _documents(file: Path | None, text: str | None) -> list[Document]:
-    if file is None:
-        return yamlfile.parse_all(text or "", STANDARD_INPUT)
+def _content(file: Path | None, text: str | None) -> str | bytes:
     try:
-        return yamlfile.parse_all(file.read_text(encoding="utf-8"), str(file))
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8 text", hint="save the file as UTF-8") from error
+        return file.read_bytes() if file else text or ""
     except OSError as error:
         raise UsageError(f"{file}: can't be read: {error.strerror}") from error
+
+
+def _decoded(file: Path | None, content: str | bytes) -> str:
+    try:
+        return content if isinstance(content, str) else content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 text", hint="save the file as UTF-8") from error
+
+
+def _documents(file: Path | None, content: str | bytes) -> list[Document]:
+    return yamlfile.parse_all(_decoded(file, content), str(file) if file else STANDARD_INPUT)
 
 
 def _parted(error: UsageError, file: Path | None) -> tuple[str, str, str]:

@@ -70,6 +70,39 @@ recipes:
       - {in: create, out: prepare}
 """
 
+#: The same in the manual's XML, smaller.
+JOB_IN_XML = """<?xml version="1.0"?>
+<al:cookbook xmlns:al="http://www.logilab.org/namespaces/Narval/1.2">
+  <al:recipe group="job" name="main">
+    <al:step id="peons" type="action" target="peon.list"/>
+    <al:step id="pipelines" type="action" target="peon.pipelines" contexts="run">
+      <al:arguments><pipeline recipe="job.peon"/></al:arguments>
+    </al:step>
+    <al:step id="destroy" type="action" target="peon.destroy" contexts="cleanup" foreach="peon"/>
+    <al:transition id="t1"><al:in idref="peons"/><al:out idref="pipelines"/></al:transition>
+    <al:transition id="t2"><al:in idref="pipelines"/><al:out idref="destroy"/></al:transition>
+  </al:recipe>
+  <al:recipe group="job" name="peon" end_step="end">
+    <al:step id="create" type="action" target="peon.create"/>
+    <al:step id="test" type="action" target="peon.playbook">
+      <al:arguments><playbook filepath="run.yml"/></al:arguments>
+    </al:step>
+    <al:step id="keep" type="action" target="peon.keep"><al:arguments><lease hours="1"/></al:arguments></al:step>
+    <al:step id="fail" type="action" target="job.fail"/>
+    <al:step id="end" type="action" target="job.nothing"/>
+    <al:transition id="created"><al:in idref="create"/><al:out idref="test"/></al:transition>
+    <al:transition id="good"><al:in idref="test"/><al:out idref="end"/></al:transition>
+    <al:transition id="bad">
+      <al:in idref="test" on_error="yes"/>
+      <al:out idref="keep"/>
+      <al:condition><al:match>elmt.type == "tests_failed"</al:match></al:condition>
+    </al:transition>
+    <al:transition id="kept"><al:in idref="keep"/><al:out idref="fail"/></al:transition>
+    <al:transition id="last"><al:in idref="fail"/><al:out idref="end"/></al:transition>
+  </al:recipe>
+</al:cookbook>
+"""
+
 PREPARE = """#!/bin/sh
 case $1 in
   slow) while ! test -e results/fast.ok; do sleep 0.1; done ;;
@@ -197,6 +230,19 @@ def test_a_signal_ends_all_pipelines_and_leaves_nothing(calls: Calls, tmp_path: 
     _, said = process.communicate(timeout=200)
     assert process.returncode == 143, said
     assert ended(calls.events(), step) == ["interrupted"]
+    assert calls.left() == []
+
+
+def test_a_job_in_xml(calls: Calls, tmp_path: Path) -> None:
+    calls.job = job_of(tmp_path / "job", "fast", "broken")
+    (calls.job / "job.xn").write_text(JOB_IN_XML)
+    calls("setup")
+    assert f"run peon.pipelines ({calls.job}/job.xn:6)" in calls("run", "--check").stderr
+    calls("run", code=1)
+    events = calls.events()
+    assert (ended(events, "test-fast"), ended(events, "test-broken")) == (["ok"], ["swallowed", "failed"])
+    assert place(events, event="peon", peon="broken", state="kept")
+    calls("cleanup")
     assert calls.left() == []
 
 
