@@ -20,6 +20,21 @@ PACKAGES = (
     "ca-certificates",
     "procps",
 )
+#: What a kommandir needs on top of that: the toolkit's virtual environment and tools, and peons of all kinds inside it.
+KOMMANDIR_PACKAGES = (
+    "python3-venv",
+    "openssh-client",
+    "git",
+    "acl",
+    "uidmap",
+    "util-linux",
+    "passt",
+    "slirp4netns",
+    "podman",
+    "runc",
+    "catatonit",
+    "mmdebstrap",
+)
 #: Change it when the same packages must be built anew, as the way of building changed.
 FORMAT = 1
 TAR = "root.tar"
