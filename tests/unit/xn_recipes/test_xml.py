@@ -161,5 +161,5 @@ def test_the_example_of_the_reference_is_good(checkout: Path) -> None:
     assert [item.description for item in reading.items if item.is_for("setup")] == [
         "peon.list",
         "peon.create",
-        "peon.playbook",
+        "peon.playbook run.yml",
     ]
