@@ -39,7 +39,7 @@ class StepItem(Item):
     @property
     def description(self) -> str:
         """What a preview calls it: the action and what it acts with."""
-        return f"{self.operation} {self.title}" if self.event_kind in _OF_THE_LIST else self.operation
+        return self.operation if self.operation.endswith(f".{self.title}") else f"{self.operation} {self.title}"
 
 
 def of_call(operation: Operation, element: Element | None, peon: str, place: str) -> StepItem:
