@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from exekutir import locks
+from exekutir import kommandirs, locks
 from exekutir.job import Job
 from kommandir.deadline import Deadline
 from kommandir.environment import JOB_TAG
-from kommandir.errors import ExekutirError, LeftBehindError
+from kommandir.errors import LeftBehindError
 from kommandir.journal import PeonRecord
 from kommandir.strays import alive, end_tagged
 
@@ -60,44 +60,31 @@ def failed_before(job: Job) -> bool:
     return any(last.get(context, 0) != 0 for context in ("setup", "run"))
 
 
+def kept_until(job: Job) -> int | None:
+    """When the leases of kept peons end, in seconds since the epoch; None where they are destroyed."""
+    return int(time.time() + job.options.keep_for) if kept(job) else None
+
+
 def peons_released(job: Job) -> list[PeonRecord]:
-    """Destroy every peon that the journal knows of, or keep it under a lease that ends; those left over come back."""
+    """Destroy every peon that the journal knows of, or keep it under a lease that ends; those left over come back.
+
+    Peons of another kommandir can only be reached from there, where that has been done before.
+    """
     peons = [peon for peon in job.workspace.peon_journal.peons().values() if peon.may_exist]
+    if not kommandirs.is_here(job):
+        return [] if kept(job) else peons
     if not peons and not job.workspace.private.is_dir():
         return []
-    from kommandir import provisioning
+    from kommandir import releasing
 
-    if peons and kept(job):
-        return _kept_alive(job, peons)
-    return provisioning.destroy_all(
+    return releasing.released(
         job.workspace.kommandir,
+        kept_until(job),
         deadline=Deadline.after(DESTRUCTION_LIMIT),
         cancellation=job.cancellation,
         events=job.events,
         uuid=job.uuid,
     )
-
-
-def _kept_alive(job: Job, peons: list[PeonRecord]) -> list[PeonRecord]:
-    """Renew the leases; a peon that can't be kept, since it is only half there, is left over."""
-    from kommandir import provisioning
-
-    expires = int(time.time() + job.options.keep_for)
-    lost = []
-    for peon in peons:
-        try:
-            provisioning.keep(job.workspace.kommandir, peon.name, expires)
-        except ExekutirError as error:
-            job.events.emit("warning", message=f"{peon.name} can't be kept: {error}")
-            lost.append(peon)
-        else:
-            job.events.emit("peon", peon=peon.name, state="kept", provider=peon.provider, message=_kept_until(expires))
-    return lost
-
-
-def _kept_until(expires: int) -> str:
-    until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(expires))
-    return f"kept until {until}; `exekutir login` gets there, `exekutir cleanup` ends it earlier"
 
 
 def nothing_left_demanded(job: Job, left: list[PeonRecord]) -> None:

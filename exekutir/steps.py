@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from exekutir import kommandirs, remains, workspace
+from exekutir import remains, workspace
 from exekutir.job import Job, keep_variables
-from exekutir.kommandirs import Kommandir
-from kommandir.errors import ExekutirError, JobError, StoppedError, UsageError, exit_code_of
+from exekutir.kommandirs import Kommandir, requests
+from kommandir.errors import ExekutirError, ExitCode, JobError, StoppedError, UsageError, exit_code_of
 from kommandir.mistakes import demand_none
 
 #: Seconds that the job's part of cleanup may take where nobody gave a limit; a job that hangs must not keep its peons.
@@ -33,11 +34,15 @@ def workspace_made(job: Job) -> None:
     extra_command_run(job, "extra_exekutir_setup")
 
 
-def kommandir_workspace_updated(job: Job) -> None:
-    """The kommandir's copy of the variables is complete; what the user wants done after that is done."""
-    kommandirs.updated(job, keep_peons=job.context == "cleanup" and remains.kept(job))
+def kommandir_workspace_updated(job: Job, kommandir: Kommandir) -> None:
+    """The variables for the kommandir are complete, what the user wants done after that is done, and it has all of it.
+
+    Its workspace becomes equal to the exekutir's copy.
+    """
+    requests.variables_updated(job, keep_peons=job.context == "cleanup" and remains.kept(job))
     if job.context != "cleanup":
         extra_command_run(job, "extra_kommandir_setup")
+    kommandir.workspace_sent(job)
 
 
 def extra_command_run(job: Job, variable: str) -> None:
@@ -86,7 +91,8 @@ def caches_filled(job: Job, kommandir: Kommandir) -> None:
     if not job.setting("git_cache_args"):
         return
     text = "- playbook:\n    filepath: playbooks/caches_filled.yml\n    inventory: inventory\n"
-    result = kommandirs.run_xn(job, kommandir, text=text, deadline=job.deadline)
+    result = kommandir.run_xn(job, text=text, deadline=job.deadline)
+    kommandir.workspace_returned(job)
     if result.exit_code:
         failure = result.failures[0] if result.failures else None
         raise JobError(
@@ -123,14 +129,24 @@ def ever_made(job: Job) -> bool:
 def job_run(job: Job, kommandir: Kommandir) -> int:
     """Run ``job.xn`` and keep its own exit code; the classified one comes back."""
     deadline = job.deadline.within(CLEANUP_LIMIT) if job.context == "cleanup" else job.deadline
-    file = kommandir.workspace / "job.xn"
+    file = job.workspace.kommandir / "job.xn"
     if not file.exists():
         raise UsageError(f"{file} is not there", hint="set the job up again: `exekutir setup`")
-    result = kommandirs.run_xn(job, kommandir, file=file, deadline=deadline)
+    result = kommandir.run_xn(job, file=Path(file.name), deadline=deadline)
     if not job.options.check:
         job.workspace.record_exit("kommandir", job.context, result.exit_code)
+    kommandir.workspace_returned(job)
     job.cancellation.check("job.xn")
     return int(result.outcome)
+
+
+def kommandir_workspace_released(job: Job, kommandir: Kommandir) -> int:
+    """What the kommandir still has of the job is released there: its peons, then, where none is left, its workspace."""
+    left = kommandir.peons_released(job, remains.kept_until(job))
+    kommandir.workspace_returned(job)
+    if not (left or remains.kept(job)):
+        kommandir.workspace_removed(job)
+    return ExitCode.GOOD
 
 
 def tolerated(job: Job, part: Callable[[Job], int]) -> int:

@@ -22,7 +22,7 @@ def setup(job: Job) -> int:
         steps.workspace_made(job)
     with kommandir_in_use(job) as kommandir:
         with job.phase("kommandir's workspace"):
-            steps.kommandir_workspace_updated(job)
+            steps.kommandir_workspace_updated(job, kommandir)
             steps.caches_filled(job, kommandir)
         with job.phase("job.xn"):
             return steps.job_run(job, kommandir)
@@ -33,7 +33,7 @@ def run(job: Job) -> int:
     steps.good_setup_demanded(job)
     with kommandir_in_use(job) as kommandir:
         with job.phase("kommandir's workspace"):
-            steps.kommandir_workspace_updated(job)
+            steps.kommandir_workspace_updated(job, kommandir)
         with job.phase("job.xn"):
             return steps.job_run(job, kommandir)
 
@@ -51,29 +51,30 @@ def cleanup(job: Job) -> int:
         left = remains.peons_released(job)
     with job.phase("workspace", always=True):
         steps.workspace_pruned(job)
+    if not (left or remains.kept(job)):
+        code = code or steps.tolerated(job, kommandirs.left)
     remains.nothing_left_demanded(job, left)
     return code
 
 
 def job_cleaned_up(job: Job) -> int:
-    """The part of ``cleanup`` that is the job's own; there is none where ``setup`` was killed before it had begun."""
+    """The part of ``cleanup`` that needs the kommandir; none where ``setup`` was killed before it had begun."""
     if not steps.ever_made(job):
         job.events.emit("warning", message="setup ended before the job began, so its own cleanup has nothing to do")
         return ExitCode.GOOD
     with kommandir_in_use(job) as kommandir:
         with job.phase("kommandir's workspace"):
-            steps.kommandir_workspace_updated(job)
+            steps.kommandir_workspace_updated(job, kommandir)
         with job.phase("job.xn"):
-            return steps.job_run(job, kommandir)
+            code = steps.tolerated(job, lambda job: steps.job_run(job, kommandir))
+        return code or steps.tolerated(job, lambda job: steps.kommandir_workspace_released(job, kommandir))
 
 
 @contextmanager
 def kommandir_in_use(job: Job) -> Iterator[Kommandir]:
-    """The kommandir, discovered or created under the exclusive lock, then used under the shared one."""
-    name = kommandirs.lock_name(job)
+    """The kommandir, discovered or created and set up under the exclusive lock, then used under the shared one."""
     with ExitStack() as using:
-        with job.phase("kommandir"), job.locks.setup(name):
-            kommandir = kommandirs.discovered(job)
-            kommandirs.answering(kommandir)
-            using.enter_context(job.locks.use(name))
+        with job.phase("kommandir"), job.locks.setup(kommandirs.lock_name(job)):
+            kommandir = using.enter_context(kommandirs.discovered(job))
+            using.enter_context(job.locks.use(kommandir.lock))
         yield kommandir

@@ -167,8 +167,8 @@ def made(workspace: Workspace, job: Path, excludes: Iterable[str] = ()) -> None:
             folder.mkdir(exist_ok=True, mode=mode)
             folder.chmod(mode)
         _linked(workspace.path / "results", Path("kommandir_workspace/results"))
-        _keyed(workspace.path / "ssh" / "exekutir_key", "exekutir", given=os.environ.get("ANSIBLE_PRIVATE_KEY_FILE"))
-        _keyed(workspace.kommandir / "ssh" / "kommandir_key", "kommandir")
+        keyed(workspace.path / "ssh" / "exekutir_key", "exekutir", given=os.environ.get("ANSIBLE_PRIVATE_KEY_FILE"))
+        keyed(workspace.kommandir / "ssh" / "kommandir_key", "kommandir")
         _laid(workspace, job, tuple(excludes))
         _exekutir_inventory(workspace)
     except shutil.Error as error:
@@ -187,7 +187,7 @@ def _linked(link: Path, target: Path) -> None:
     link.symlink_to(target)
 
 
-def _keyed(key: Path, owner: str, given: str | None = None) -> None:
+def keyed(key: Path, owner: str, given: str | None = None) -> None:
     """An ed25519 key without passphrase, made once; or a copy of a ``given`` one, as ADEPT has it."""
     public = key.with_suffix(".pub")
     if key.exists() and public.exists():

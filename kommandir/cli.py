@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _PASSES_OPTIONS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
+#: Seconds in which the peons of a job must be gone.
+RELEASE_LIMIT = 600.0
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="kommandir %(version)s")
 def main() -> None:
@@ -51,6 +55,17 @@ def run(context: str, workspace: Path, verbosity: int, timeout: float | None) ->
     The exit code says whose fault it was, as that of `exekutir` does.
     """
     _ended(lambda: int(_performed(context, workspace, "job.xn", (), verbosity=verbosity, timeout=timeout).outcome))
+
+
+@main.command()
+@click.option("--keep-until", type=int, metavar="EPOCH", help="Keep the peons, their leases renewed until then.")
+@click.argument("workspace", type=click.Path(path_type=Path))
+def release(workspace: Path, keep_until: int | None) -> None:
+    """Destroy every peon that the journal of a kommandir's WORKSPACE knows of.
+
+    Prints events as JSON lines; the last line names those left over.
+    """
+    _ended(lambda: _released(_existing(workspace), keep_until))
 
 
 @main.command(context_settings=_PASSES_OPTIONS_ON, add_help_option=False)
@@ -175,6 +190,33 @@ def _performed(
         )
     _failures_told(result, workspace)
     return result
+
+
+def _released(workspace: Path, keep_until: int | None) -> int:
+    import json
+
+    from kommandir import releasing
+    from kommandir.cancellation import Cancellation
+    from kommandir.deadline import Deadline
+    from kommandir.errors import ExitCode
+    from kommandir.events import EventStream
+    from kommandir.redaction import Redactor, secret_values
+
+    variables = _variables(workspace)
+    cancellation = Cancellation()
+    events = EventStream(None, Redactor(secret_values(variables)), "cleanup")
+    events.subscribe(lambda event: print(json.dumps(event, default=str), flush=True))
+    with cancellation.handling_signals():
+        left = releasing.released(
+            workspace,
+            keep_until,
+            deadline=Deadline.after(RELEASE_LIMIT),
+            cancellation=cancellation,
+            events=events,
+            uuid=str(variables.get("uuid") or ""),
+        )
+    print(json.dumps({"left": [peon.name for peon in left]}), flush=True)
+    return int(ExitCode.LEFT_BEHIND if left else ExitCode.GOOD)
 
 
 def _existing(workspace: Path) -> Path:

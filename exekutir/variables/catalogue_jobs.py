@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from exekutir.variables.kinds import ANYTHING, BOOLEAN, COMMAND, INTEGER, NAMES, PATH, SECONDS, TEXT, ListOf, Record
+from exekutir.variables.kinds import (
+    ANYTHING,
+    BOOLEAN,
+    COMMAND,
+    DAYS,
+    HOURS,
+    INTEGER,
+    NAMES,
+    PATH,
+    SECONDS,
+    TEXT,
+    ListOf,
+    Record,
+)
 from exekutir.variables.variable import Variable
 
 #: Keys of one item of ``git_cache_args``: ``cachepath``, and the options of Ansible's ``git`` module.
@@ -227,10 +240,82 @@ _KOMMANDIR = (
         name="stonith",
         type=BOOLEAN,
         default=False,
-        meaning="Whether `cleanup` also destroys a kommandir that is not this host, however new it is.",
+        meaning="Whether `cleanup` also retires a kommandir that is not this host, however new it is: who uses it now "
+        "finishes there, everybody else gets a new one, and the last who leaves destroys it.",
         host="exekutir",
         passes=False,
         adept=True,
+        reader="program",
+    ),
+    Variable(
+        name="kommandir_max_age",
+        type=DAYS,
+        default=3,
+        meaning="Days after which a kommandir that is not this host is retired in the same way; 0 for never.",
+        host="exekutir",
+        passes=False,
+        reader="program",
+    ),
+    Variable(
+        name="kommandir_lease",
+        type=HOURS,
+        default=24,
+        meaning="Hours for which a job keeps its kommandir from being destroyed between its contexts; it starts anew "
+        "with each context, and ends with `cleanup`.",
+        host="exekutir",
+        passes=False,
+        reader="program",
+    ),
+    Variable(
+        name="kommandir_timeout",
+        type=SECONDS,
+        default=900,
+        meaning="Seconds in which a kommandir must be created and answer, or be destroyed.",
+        host="exekutir",
+        passes=False,
+        reader="program",
+    ),
+    Variable(
+        name="reconnect_timeout",
+        type=SECONDS,
+        default=300,
+        meaning="Seconds for which a lost connection to the kommandir is tried again, while the job goes on there.",
+        host="exekutir",
+        passes=False,
+        reader="program",
+    ),
+    *(
+        Variable(name=name, type=kind, meaning=meaning, host="exekutir", passes=False, reader="program")
+        for name, kind, meaning in (
+            ("kommandir_address", TEXT, "Host name or address of a kommandir that is there already (`existing`)."),
+            ("kommandir_port", INTEGER, "Port of its SSH server; 22 by default."),
+            ("kommandir_user", TEXT, "The user who logs in there, who must be root; `root` by default."),
+            ("kommandir_host_key", TEXT, "Its public host key; else `~/.ssh/known_hosts` must have it."),
+            (
+                "kommandir_memory",
+                INTEGER,
+                "MiB of memory of a kommandir that a provider creates; its own default else.",
+            ),
+            ("kommandir_processes", INTEGER, "The number of processes there."),
+            ("kommandir_image", TEXT, "What it is made from, instead of what exekutir builds and keeps."),
+        )
+    ),
+    Variable(
+        name="kommandir_uplink",
+        type=BOOLEAN,
+        default=False,
+        meaning="Whether a kommandir that a provider creates may reach the network outside.",
+        host="exekutir",
+        passes=False,
+        reader="program",
+    ),
+    Variable(
+        name="wheel_cache",
+        type=PATH,
+        meaning="Folder of the Python packages that kommandirs get; by default `wheels` in exekutir's cache. What is "
+        "missing there is fetched; where there is no network, it has to be put there.",
+        host="exekutir",
+        passes=False,
         reader="program",
     ),
 )
