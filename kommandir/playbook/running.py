@@ -83,12 +83,11 @@ def run(request: PlaybookRun) -> PlaybookResult:
     deadline or the signal. Raises OSError when ansible-runner's files can't be written.
     """
     import pexpect  # type: ignore[import-untyped]  # it has no annotations
-    from ansible_runner.runner import Runner
 
     translation = Translation(request.step, request.workspace, request.events, request.log)
     translation.listener = request.listener
     watch = _Watch(request)
-    runner = Runner(_config(request), event_handler=translation, cancel_callback=watch)
+    runner = _runner_class()(_config(request), event_handler=translation, cancel_callback=watch)
     try:
         runner.run()
     except pexpect.TIMEOUT:  # something keeps the terminal of an Ansible that ended
@@ -99,6 +98,17 @@ def run(request: PlaybookRun) -> PlaybookResult:
     if watch.stopped:
         return PlaybookResult(code=254, outcome=watch.outcome, failures=tuple(translation.failures), stopped=True)
     return _judged(runner.rc, translation, request)
+
+
+def _runner_class() -> Any:
+    """ansible-runner's Runner, once the whole package is there.
+
+    The package replaces its module ``plugins`` by a mapping at the very end of its import. Who asks for the submodule
+    alone, while another thread is importing the package, gets it before that: "'module' object is not iterable".
+    """
+    import ansible_runner
+
+    return ansible_runner.Runner
 
 
 def _judged(code: int | None, translation: Translation, request: PlaybookRun) -> PlaybookResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kommandir.recipes.schema import ALL, OPERATIONS, Operation
+from kommandir.recipes.schema import ALL, FAIL, OPERATIONS, Operation
 from narval_engine import Input, Output, Registry
 
 #: Runs an operation on the elements of a call, and says what came of it: elements by the output that they are.
@@ -57,6 +57,6 @@ def _inputs(operation: Operation) -> tuple[Input, ...]:
                 to_context=near,
             )
         )
-    if operation.name == "job.fail":
+    if operation.name == FAIL:
         found.append(Input(ERROR, ("isinstance(elmt, ErrorElement)",), optional=True, to_context="plan"))
     return tuple(found)

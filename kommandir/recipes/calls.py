@@ -13,7 +13,8 @@ from kommandir.playbook import classification
 from kommandir.recipes import peons
 from kommandir.recipes.actions import ERROR, PEON, Perform
 from kommandir.recipes.item import StepItem, of_call
-from kommandir.recipes.schema import NOTHING, ONE, Operation
+from kommandir.recipes.origin import first_error
+from kommandir.recipes.schema import FAIL, NOTHING, ONE, Operation
 from kommandir.recipes.surroundings import Names, StepSurroundings, prefix_of
 from kommandir.xn.command import run_command
 from kommandir.xn.playbook import run_playbook
@@ -55,9 +56,11 @@ class Calls:
                 return {}
             if operation.name == "peon.pipelines":
                 return pipelines(inputs)
-            error = inputs.get(ERROR)
-            if error is not None:
-                return {ERROR: error.copied()}
+            if operation.name == FAIL:
+                call = running()
+                error = first_error(call.plan, call.step.id) or inputs.get(ERROR)
+                if error is not None:
+                    return {ERROR: error.copied()}
             with self._counted():
                 return self._performed(operation, inputs)
 
@@ -138,7 +141,7 @@ class Calls:
         if operation.name == "peon.list":
             made += peons.listed(item, surroundings)
             return GOOD
-        if operation.name == "job.fail":
+        if operation.name == FAIL:
             outcome = classification.of_step(request.context)
             message = surroundings.text(item, "message") or "the recipe says so"
             failure = Failure(step=name, message=self.whole.redactor.text(message))

@@ -152,7 +152,8 @@ _OPERATIONS = (
     ),
     Operation(
         name="job.fail",
-        meaning="fails with the nearest error element, so that an error that a transition has handled counts after all",
+        meaning="fails with the first error on the way to it, so that what a transition has handled counts after all; "
+        "not with what failed later, while that was looked into",
         kind=FAILURE,
         optional=True,
         inline=True,
@@ -163,6 +164,8 @@ _OPERATIONS = (
 OPERATIONS: Mapping[str, Operation] = MappingProxyType({operation.name: operation for operation in _OPERATIONS})
 #: What stands for a step that is left out.
 NOTHING = "job.nothing"
+#: What makes an error count that a transition has handled.
+FAIL = "job.fail"
 
 
 def reference() -> str:

@@ -55,6 +55,26 @@ def test_job_fail_makes_a_handled_error_count_with_its_own_code(runs: Runs) -> N
     assert runs.ended() == [("a", "swallowed"), ("b", "ok"), ("a", "failed")]
 
 
+def test_job_fail_tells_what_failed_first_not_what_failed_while_that_was_looked_into(runs: Runs) -> None:
+    text = recipe(
+        "a! exit 7\nkeep! exit 0\nlogs! exit 9\nc: {target: job.fail}",
+        "in: {error: a}, out: keep\nin: keep, out: logs\nin: {error: logs}, out: c\nin: logs, out: c",
+    )
+    result = runs(text)
+    assert (result.exit_code, [failure.step for failure in result.failures]) == (7, ["stdin-a"])
+    assert runs.ended() == [("a", "swallowed"), ("keep", "ok"), ("logs", "swallowed"), ("a", "failed")]
+
+
+def test_job_fail_does_not_tell_what_was_mended_before(runs: Runs) -> None:
+    text = recipe(
+        "create! exit 3\nagain! exit 0\ntest! exit 7\nlogs! exit 0\nf: {target: job.fail}\nend: {target: job.nothing}",
+        "in: create, out: test\nin: {error: create}, out: again\nin: again, out: test\nin: {error: test}, out: logs\n"
+        "in: logs, out: f\nin: f, out: end\nin: test, out: end",
+    )
+    result = runs(text)
+    assert (result.exit_code, [failure.step for failure in result.failures]) == (7, ["stdin-test"])
+
+
 def test_job_fail_by_itself_says_its_message(runs: Runs) -> None:
     result = runs(recipe("a: {target: job.fail, arguments: [{failure: {message: 'no $ADEPT_CONTEXT today'}}]}"))
     assert (result.exit_code, result.failures[0].message) == (1, "no run today")
