@@ -155,6 +155,18 @@ def reap(check: bool, **values: Any) -> None:
 
 
 @main.command()
+@click.option("--python", metavar="VERSION", help="The kommandir's Python, as in 3.11.")
+@click.option("--machine", metavar="KIND", help="Its machine, as `uname -m` there has it; like here.")
+@click.option("--libc", metavar="NAME", help="Its C library, as in glibc-2.36 or musl-1.2; like here.")
+@click.option("--wheel-cache", type=click.Path(path_type=Path), metavar="DIR", help="Where the wheels are kept.")
+def toolkit(**values: Any) -> None:
+    """Show the release of this exekutir; with --python, put the wheels together with which a kommandir gets it."""
+    from exekutir.toolkit import report
+
+    _ended(lambda: report.shown(sys.stdout, **values))
+
+
+@main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion of a shell: `eval "$(exekutir completion bash)"`."""
