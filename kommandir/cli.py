@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kommandir.detached.commands import group as job_group
+from kommandir.ending import ended as _ended
 from kommandir.version import __version__
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ def rootfs(arguments: tuple[str, ...]) -> None:
 def provider() -> None:
     """Look at the providers of peons, or call one."""
 
+
+main.add_command(job_group)
 
 _OF_WORKSPACE = click.option(
     "-w",
@@ -249,12 +253,13 @@ def _variables(workspace: Path) -> dict[str, Any]:
 
 
 def _events(workspace: Path, variables: dict[str, Any], context: str) -> EventStream:
+    import os
+
     from kommandir import events
     from kommandir.presenter import Presenter
     from kommandir.redaction import Redactor, secret_values
 
-    results = workspace / "results"
-    path = results / events.FILE_NAME if results.is_dir() else None
+    path = events.place(workspace / "results", os.environ)
     stream = events.EventStream(path, Redactor(secret_values(variables)), context)
     stream.subscribe(Presenter(sys.stdout, sys.stderr))
     return stream
@@ -267,18 +272,6 @@ def _failures_told(result: XnResult, workspace: Path) -> None:
         if failure.log:
             lines.append(f"  all of it: {workspace / failure.log}")
         click.echo("\n".join(lines), err=True)
-
-
-def _ended(work: Callable[[], int]) -> None:
-    """End the process with the exit code of ``work``; an error of ours is shown for people."""
-    from kommandir.errors import ExekutirError, exit_code_of
-
-    try:
-        code = work()
-    except ExekutirError as error:
-        click.echo(f"kommandir: {error}", err=True)
-        code = exit_code_of(error)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,36 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kommandir.environment import JOB_TAG
 from kommandir.journal import now
 from kommandir.redaction import Redactor
 
 FILE_NAME = "events.jsonl"
+#: Names the file of events to other processes of a job, where it is not the workspace's own.
+FILE_VARIABLE = "EXEKUTIR_EVENTS"
 
 Event = dict[str, Any]
 Subscriber = Callable[[Event], None]
+
+
+def named_place(uuid: str, path: Path) -> str:
+    """The value of FILE_VARIABLE that names ``path`` to the processes of the job ``uuid``."""
+    return f"{uuid}:{path}"
+
+
+def place(results: Path, environment: Mapping[str, str]) -> Path | None:
+    """The file to which a process of a job appends: that which its environment names, else the one in ``results``.
+
+    None where there is no such folder. What was named to another job, inside of which this one runs, is not ours.
+    """
+    uuid, _, named = environment.get(FILE_VARIABLE, "").partition(":")
+    if named and uuid == environment.get(JOB_TAG):
+        return Path(named)
+    return results / FILE_NAME if results.is_dir() else None
 
 
 class EventStream:
@@ -36,6 +55,7 @@ class EventStream:
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()
         self._broken = False
+        self._begun = False
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Hand every further event to ``subscriber``."""
@@ -43,7 +63,13 @@ class EventStream:
 
     def emit(self, event: str, /, **data: Any) -> None:
         """Stamp, redact, store and hand out one event."""
-        item = {"time": now(), "event": event, "context": self.context, **self.redactor.value(data)}
+        self._take({"time": now(), "event": event, "context": self.context, **self.redactor.value(data)})
+
+    def relay(self, event: Event) -> None:
+        """Redact, store and hand out an event of another stream as it stands, its time above all."""
+        self._take(self.redactor.value(event))
+
+    def _take(self, item: Event) -> None:
         with self._lock:
             self._store(item)
             for subscriber in self._subscribers:
@@ -54,9 +80,10 @@ class EventStream:
             return
         line = json.dumps(item, ensure_ascii=False, default=str).encode(errors="replace") + b"\n"
         try:
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.write(handle, line)
+                os.write(handle, line if self._begun else _after_torn(handle) + line)
+                self._begun = True
             finally:
                 os.close(handle)
         except OSError as error:
@@ -64,6 +91,12 @@ class EventStream:
             message = f"events are no longer stored in {self.path}: {error.strerror}"
             for subscriber in self._subscribers:
                 subscriber({"time": item["time"], "event": "warning", "context": self.context, "message": message})
+
+
+def _after_torn(handle: int) -> bytes:
+    """What has to come before the next line: a killed process may have torn the last one."""
+    size = os.fstat(handle).st_size
+    return b"\n" if size and os.pread(handle, 1, size - 1) != b"\n" else b""
 
 
 def read(path: Path) -> Iterator[Event]:

@@ -19,8 +19,7 @@ from kommandir.cancellation import Cancellation
 from kommandir.cloud_command import CloudCommand
 from kommandir.deadline import Deadline
 from kommandir.errors import ExekutirError, StoppedError, UnreachableError, UsageError
-from kommandir.events import FILE_NAME as EVENTS
-from kommandir.events import EventStream
+from kommandir.events import EventStream, place
 from kommandir.leases import provider_program
 from kommandir.peon_results import Failure
 from kommandir.redaction import Redactor, is_secret_name
@@ -64,7 +63,7 @@ class PeonTask:
         self.job = str(self.value("job_name") or "")
         self.redactor = Redactor(_secrets(variables))
         self.results = self.workspace / peon_files.RESULTS
-        self.events = EventStream(self.results / EVENTS if self.results.is_dir() else None, self.redactor, self.context)
+        self.events = EventStream(place(self.results, os.environ), self.redactor, self.context)
 
     def value(self, name: str, **more: Any) -> Any:
         """A variable of the host, templated with ``more`` beside it, as plain values; None where it is undefined."""

@@ -58,18 +58,25 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
+        self._told: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
         """Take more secrets; templates (``{{ ... }}``) and values shorter than SHORTEST are none."""
         for secret in secrets:
+            self._told.add(secret)
             for text in (line.strip() for line in [secret, *secret.splitlines()]):
                 if len(text) >= SHORTEST and "{{" not in text and not text.startswith("-----"):
                     self._secrets |= {text, json.dumps(text)[1:-1], quote(text, safe="", errors="replace")}
         if self._secrets:
             longest_first = sorted(self._secrets, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """All that it was told, for another one that shall redact the same."""
+        return frozenset(self._told)
 
     def text(self, text: str) -> str:
         """``text`` with every secret replaced."""

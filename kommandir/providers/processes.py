@@ -25,10 +25,11 @@ def identity(pid: int) -> str:
         raise ProcessLookupError(3, "no such process", str(pid)) from None
     if fields[0] in "ZX":
         raise ProcessLookupError(3, "no such process", str(pid))
-    return f"{fields[19]}@{_boot()}"
+    return f"{fields[19]}@{boot()}"
 
 
-def _boot() -> str:
+def boot() -> str:
+    """What tells this boot of the host from every other one."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
 
