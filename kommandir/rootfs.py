@@ -1,10 +1,11 @@
-"""Builds the root filesystem of peons: once a user, outside of any checkout, from this host's own package sources.
+"""Builds root filesystems: once a user, outside of any checkout, from this host's own package sources.
 
-    kommandir rootfs build [--from TAR]       python -m kommandir.rootfs build [--from TAR]
+    kommandir rootfs build [--from TAR] [--kommandir | --for USER]      or: python -m kommandir.rootfs build ...
 
-It is a tar (for podman) and, unpacked with the owners that peons have on this host, a tree (for namespaces). Both
-appear in one step, under a lock, so that two first jobs build it once. Providers import it, so it needs only the
-standard library.
+It is a tar (for podman) and, for peons, unpacked with the owners that they have on this host, a tree (for namespaces).
+All appear in one step, under a lock, so that two first jobs build it once. A variant with more in it is for kommandirs
+in containers. On a host that many jobs share, root unpacks the peons' for each job's user. Providers import it, so it
+needs only the standard library.
 """
 
 from __future__ import annotations
@@ -20,10 +21,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kommandir import debian_build
+from kommandir import debian_build, shared_cache
 from kommandir.providers import rootfs_cache
 from kommandir.providers.faults import ProviderError, ProviderUsageError
-from kommandir.providers.identities import Identities, of_this_user, run_mapped
+from kommandir.providers.identities import Identities, of_this_user, of_user, run_mapped
+from kommandir.providers.rootfs_cache import Variant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 
 def say(text: str) -> None:
@@ -31,24 +37,32 @@ def say(text: str) -> None:
     debian_build.say("rootfs", text)
 
 
+def writable_cache() -> str:
+    """The cache that this user's builds go to; the shared one is written elsewhere than it is read."""
+    cache = rootfs_cache.cache_directory()
+    return rootfs_cache.STORE if cache == rootfs_cache.SHARED else cache
+
+
 @contextlib.contextmanager
-def _lock() -> Iterator[Path]:
-    """Hold the lock of this user's root filesystems; gives the directory of the current one."""
-    directory = Path(rootfs_cache.directory())
+def _lock(cache: str, variant: Variant) -> Iterator[Path]:
+    """Hold the lock of the root filesystems in a cache; gives the directory of the current one."""
+    if cache == rootfs_cache.STORE:
+        shared_cache.prepare()
+    directory = Path(rootfs_cache.directory(variant, cache))
     with debian_build.lock(directory.parent, "root filesystem"):
         yield directory
 
 
-def build_tar(source: Path | None = None) -> Path:
+def build_tar(source: Path | None = None, variant: Variant = rootfs_cache.PEON) -> Path:
     """The tar of the current root filesystem, built by mmdebstrap or copied from ``source`` where there is none.
 
     Raises ProviderError with the end of mmdebstrap's output, and the file that has all of it.
     """
-    with _lock() as directory:
-        return _ensure_tar(directory, source)
+    with _lock(writable_cache(), variant) as directory:
+        return _ensure_tar(directory, source, variant)
 
 
-def _ensure_tar(directory: Path, source: Path | None) -> Path:
+def _ensure_tar(directory: Path, source: Path | None, variant: Variant) -> Path:
     tar = directory / rootfs_cache.TAR
     if tar.is_file():
         return tar
@@ -60,9 +74,10 @@ def _ensure_tar(directory: Path, source: Path | None) -> Path:
         if source:
             say(f"copying {source}")
             shutil.copyfile(source, new / rootfs_cache.TAR)
+            (new / rootfs_cache.TAR).chmod(0o644)
         else:
-            _bootstrap(new / rootfs_cache.TAR, directory.parent)
-        _write_manifest(new, source)
+            _bootstrap(new / rootfs_cache.TAR, directory.parent, variant)
+        _write_manifest(new, source, variant)
         new.rename(directory)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -77,13 +92,13 @@ def _sweep(directory: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _write_manifest(directory: Path, source: Path | None) -> None:
+def _write_manifest(directory: Path, source: Path | None, variant: Variant) -> None:
     with (directory / rootfs_cache.TAR).open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
     manifest = {
-        "key": rootfs_cache.key(),
+        "key": rootfs_cache.key(variant),
         "release": rootfs_cache.release(),
-        "packages": list(rootfs_cache.PACKAGES),
+        "packages": list(variant.packages),
         "sha256": checksum,
         "source": str(source) if source else "mmdebstrap",
         "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -91,37 +106,48 @@ def _write_manifest(directory: Path, source: Path | None) -> None:
     (directory / rootfs_cache.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def checksum() -> str:
-    """The SHA-256 of the current root filesystem's tar, which must be built."""
-    manifest = Path(rootfs_cache.directory()) / rootfs_cache.MANIFEST
+def checksum(tar: str) -> str:
+    """The SHA-256 of a root filesystem's tar in a cache, as it was when it came there."""
+    manifest = Path(tar).with_name(rootfs_cache.MANIFEST)
     return str(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
 
 
-def _bootstrap(tar: Path, log_directory: Path) -> None:
+def _bootstrap(tar: Path, log_directory: Path, variant: Variant) -> None:
     log = log_directory / "build.log"
-    say(f"building {rootfs_cache.key()} from this host's package sources (half a minute or so); log: {log}")
+    say(f"building {rootfs_cache.key(variant)} from this host's package sources (half a minute or so); log: {log}")
     build = debian_build.Build(
         what="rootfs",
         tar=tar,
-        packages=rootfs_cache.PACKAGES,
+        packages=variant.packages,
         log=log,
         instead="; or give the root filesystem of any Debian or Ubuntu container with openssh-server and python3: "
-        "kommandir rootfs build --from TAR",
+        f"kommandir rootfs build {'--kommandir ' if variant is rootfs_cache.KOMMANDIR else ''}--from TAR",
     )
     debian_build.bootstrap(build)
 
 
-def build_tree(identities: Identities, source: Path | None = None) -> Path:
-    """The unpacked root filesystem for peons with these numbers, and its tar, both built where they are missing."""
-    with _lock() as directory:
-        tree = Path(rootfs_cache.tree_path(identities))
+def build_tree(identities: Identities, source: Path | None = None, cache: str = "") -> Path:
+    """The unpacked root filesystem for peons with these numbers, and its tar, both built where they are missing.
+
+    They go to ``cache``, by default this user's own, into which the tar of the shared cache is copied if there is one.
+    """
+    cache = cache or writable_cache()
+    with _lock(cache, rootfs_cache.PEON) as directory:
+        tree = Path(rootfs_cache.tree_path(identities, cache))
         if tree.is_dir():
             return tree
-        tar = _ensure_tar(directory, source)
+        found = None if source else rootfs_cache.existing_tar()
+        tar = _ensure_tar(directory, source or (Path(found) if found else None), rootfs_cache.PEON)
         say("unpacking it for peons")
         _unpack(tar, tree, identities)
         say(f"{tree} is ready")
         return tree
+
+
+def build_shared_tree(user: str, source: Path | None = None) -> Path:
+    """The same for the peons of another user, in the shared cache, where he finds it; only root may."""
+    tree = build_tree(of_user(user), source, rootfs_cache.STORE)
+    return Path(rootfs_cache.SHARED) / tree.relative_to(rootfs_cache.STORE)
 
 
 def _unpack(tar: Path, tree: Path, identities: Identities) -> None:
@@ -156,19 +182,30 @@ def _unpack_mapped(tar: Path, target: Path, identities: Identities) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `kommandir rootfs`; returns its exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return _perform(parsed)
+    except (ProviderError, OSError) as error:
+        print(f"kommandir rootfs: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 3)
+
+
+def _parser() -> argparse.ArgumentParser:
     import argparse
 
-    parser = argparse.ArgumentParser(prog="kommandir rootfs", description="the peons' root filesystem")
+    parser = argparse.ArgumentParser(
+        prog="kommandir rootfs", description="the root filesystem of peons, or of kommandirs in a container"
+    )
     parser.add_argument("action", choices=["build", "path"], help="build it where it is missing, or say where it lies")
     parser.add_argument(
         "--from", dest="source", type=Path, help="tar of a root filesystem to use instead of building one"
     )
-    parsed = parser.parse_args(arguments)
-    try:
-        return _perform(parsed.action, parsed.source)
-    except (ProviderError, OSError) as error:
-        print(f"kommandir rootfs: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 3)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--kommandir", action="store_true", help="that of kommandirs, which the provider podman uses")
+    which.add_argument(
+        "--for", dest="user", metavar="USER", help="unpack it for the peons of USER, in the cache that jobs share"
+    )
+    return parser
 
 
 def _check_tar(source: Path) -> None:
@@ -184,20 +221,31 @@ def _check_tar(source: Path) -> None:
         raise ProviderUsageError(f"--from {source}: {reason}") from None
 
 
-def _perform(action: str, source: Path | None) -> int:
+def _perform(parsed: argparse.Namespace) -> int:
+    source: Path | None = parsed.source
+    variant = rootfs_cache.KOMMANDIR if parsed.kommandir else rootfs_cache.PEON
     if source:
         _check_tar(source)
-    if action == "build":
-        tar = build_tar(source)
+    if parsed.action == "path":
+        print(rootfs_cache.directory(variant))
+    elif parsed.user:
+        print(build_shared_tree(parsed.user, source))
+    else:
+        print(_built(source, variant))
+    return 0
+
+
+def _built(source: Path | None, variant: Variant) -> Path:
+    """Build what this user's hosts need; where it lies."""
+    tar = build_tar(source, variant)
+    if variant is rootfs_cache.PEON:
         try:
             build_tree(of_this_user())
         except ProviderError as error:
             # The tar serves the provider podman all the same.
             say(f"not unpacked, so there are no namespace peons here: {error}")
-            print(tar)
-            return 0
-    print(rootfs_cache.directory())
-    return 0
+            return tar
+    return tar.parent
 
 
 if __name__ == "__main__":

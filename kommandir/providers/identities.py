@@ -10,9 +10,13 @@ import errno
 import os
 
 from kommandir.providers import syscalls
-from kommandir.providers.faults import ProviderError
+from kommandir.providers.faults import ProviderError, ProviderUsageError
 
 COUNT = 65536
+#: With so few a peon still has all numbers of Debian's packages and of some users of its own.
+LEAST = 4096
+#: The number of `nobody`, and of the group that sshd's own user is in.
+_NOBODY = 65534
 #: First number of root's own range, where ``/etc/subuid`` gives it none; above what distributions give to users.
 ROOT_BASE = 0x60000000
 _APPARMOR = "kernel.apparmor_restrict_unprivileged_userns"
@@ -32,21 +36,47 @@ class Identities:
         """A word for directories that hold files of these owners."""
         return f"{self.uids}-{self.gids}-{self.count}"
 
+    def extents(self, first: int) -> list[tuple[int, int, int]]:
+        """What a peon's numbers are outside, those from ``first`` on: (inside, outside, count) of each range."""
+        return extents(first, self.count)
+
+
+def extents(first: int, count: int) -> list[tuple[int, int, int]]:
+    """The ranges of a peon that gets ``count`` numbers from ``first`` on; of few, the last one is its `nobody`."""
+    if count > _NOBODY:
+        return [(0, first, count)]
+    return [(0, first, count - 1), (_NOBODY, first + count - 1, 1)]
+
 
 def of_this_user() -> Identities:
     """The identities of the calling user's peons; raises ProviderError, which says what to set up."""
-    if os.geteuid() == 0:
-        return _of_root()
-    uids, gids = _granted("/etc/subuid", os.geteuid()), _granted("/etc/subgid", os.geteuid())
+    return _of_root() if os.geteuid() == 0 else _of_ordinary(os.geteuid())
+
+
+def of_user(name: str) -> Identities:
+    """The identities of another, ordinary user's peons; raises ProviderError."""
+    import pwd
+
+    try:
+        uid = pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise ProviderUsageError(f"there is no user {name} here") from None
+    if uid == 0:
+        raise ProviderUsageError(f"{name} is root; only the peons of ordinary users share anything")
+    return _of_ordinary(uid)
+
+
+def _of_ordinary(uid: int) -> Identities:
+    uids, gids = _granted("/etc/subuid", uid), _granted("/etc/subgid", uid)
     if uids is None or gids is None:
         which = "/etc/subuid" if uids is None else "/etc/subgid"
-        user = _user_name(os.geteuid())
+        user = _user_name(uid)
         raise ProviderError(
             f"{which} gives the user {user} no {COUNT} numbers of its own. "
             f"As root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user} "
             f"(a range that nobody else has). {_ELSE}"
         )
-    return Identities(uids, gids)
+    return Identities(uids[0], gids[0], min(COUNT, uids[1], gids[1]))
 
 
 def _of_root() -> Identities:
@@ -55,11 +85,15 @@ def _of_root() -> Identities:
     if own != [(0, 0, 4294967295)]:
         # Root of a user namespace (a container): only what it has itself can be handed on.
         return Identities(0, 0, min(COUNT, max(first + count for first, _, count in own if first == 0)))
-    uids, gids = _granted("/etc/subuid", 0), _granted("/etc/subgid", 0)
-    return Identities(
-        free_block(ranges("/etc/subuid")) if uids is None else uids,
-        free_block(ranges("/etc/subgid")) if gids is None else gids,
-    )
+    uids, gids = (_granted(path, 0) or (free_block(ranges(path)), COUNT) for path in ("/etc/subuid", "/etc/subgid"))
+    return Identities(uids[0], gids[0], min(COUNT, uids[1], gids[1]))
+
+
+def few_of_this_user() -> int:
+    """How many numbers an ordinary user has for peons, where that is less than a peon fills; else 0."""
+    granted = [_granted(path, os.geteuid()) for path in ("/etc/subuid", "/etc/subgid")]
+    count = min((found[1] if found else COUNT for found in granted), default=COUNT)
+    return count if count < COUNT else 0
 
 
 def ranges(path: str) -> list[tuple[str, int, int]]:
@@ -72,16 +106,18 @@ def ranges(path: str) -> list[tuple[str, int, int]]:
     return [(f[0], int(f[1]), int(f[2])) for f in fields if len(f) == 3 and f[1].isdigit() and f[2].isdigit()]
 
 
-def _granted(path: str, uid: int) -> int | None:
+def _granted(path: str, uid: int) -> tuple[int, int] | None:
+    """The first range of a user that a peon fills, else the largest that one can live with: first number and count."""
     names = {str(uid), _user_name(uid)}
-    return next((first for name, first, count in ranges(path) if name in names and count >= COUNT), None)
+    own = [(first, count) for name, first, count in ranges(path) if name in names and count >= LEAST]
+    return next((entry for entry in own if entry[1] >= COUNT), max(own, key=lambda entry: entry[1], default=None))
 
 
-def free_block(taken: list[tuple[str, int, int]]) -> int:
-    """The first block from ROOT_BASE on that overlaps nobody's range."""
+def free_block(taken: list[tuple[str, int, int]], wanted: int = COUNT) -> int:
+    """The first block of so many numbers from ROOT_BASE on that overlaps nobody's range."""
     base = ROOT_BASE
     for _, first, count in sorted(taken, key=lambda entry: entry[1]):
-        if first < base + COUNT and base < first + count:
+        if first < base + wanted and base < first + count:
             base = first + count
     return base
 
@@ -101,8 +137,7 @@ def write_maps(pid: int, identities: Identities, own_first: bool = False) -> Non
     With ``own_first`` its root is the calling user and the peon's numbers follow from 1 on: a namespace in which the
     user can delete and hand over what belongs to peons.
     """
-    uids = [(0, identities.uids, identities.count)]
-    gids = [(0, identities.gids, identities.count)]
+    uids, gids = identities.extents(identities.uids), identities.extents(identities.gids)
     if own_first:
         uids = [(0, os.geteuid(), 1), (1, identities.uids, identities.count)]
         gids = [(0, os.getegid(), 1), (1, identities.gids, identities.count)]

@@ -100,6 +100,11 @@ class Engine:
         found = [entry for entry in self.containers(f"name=^{name}$") if name in entry.get("Names", [])]  # type: ignore[operator]  # podman's JSON
         return found[0] if found else None
 
+    def volumes(self, *filters: str) -> list[str]:
+        """The names of all volumes that pass the filters."""
+        chosen = [word for filter_ in filters for word in ("--filter", filter_)]
+        return self.demand("volume", "ls", "--quiet", *chosen).split()
+
 
 def demanded(outcome: subprocess.CompletedProcess[str], arguments: tuple[str, ...]) -> str:
     """The standard output of a call that must have succeeded; raises ProviderError with podman's own words."""
@@ -107,6 +112,12 @@ def demanded(outcome: subprocess.CompletedProcess[str], arguments: tuple[str, ..
         words = (outcome.stderr or outcome.stdout).strip() or "no message"
         raise ProviderError(f"podman {arguments[0]} ended with {outcome.returncode}: {words}")
     return outcome.stdout.strip()
+
+
+def id_maps(uids: list[tuple[int, int, int]], gids: list[tuple[int, int, int]]) -> list[str]:
+    """podman's arguments for extents of (first inside, first outside, count)."""
+    kinds = (("--uidmap", uids), ("--gidmap", gids))
+    return [word for kind, extents in kinds for entry in extents for word in (kind, ":".join(map(str, entry)))]
 
 
 def labels(container: Container) -> dict[str, str]:
@@ -117,8 +128,8 @@ def labels(container: Container) -> dict[str, str]:
 
 def _containers_conf() -> str:
     """Settings that work in a container or a small VM too: limits within our own, and runc where it is there."""
-    files = _within(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    processes = _within(resource.RLIMIT_NPROC, _PROCESSES)
+    files = within(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    processes = within(resource.RLIMIT_NPROC, _PROCESSES)
     lines = [
         "[containers]",
         f'default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]',
@@ -130,6 +141,7 @@ def _containers_conf() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _within(kind: int, wanted: int) -> int:
+def within(kind: int, wanted: int) -> int:
+    """As much of a resource as wanted, or as this process may have."""
     hard = resource.getrlimit(kind)[1]
     return wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)

@@ -1,11 +1,23 @@
-"""Peons of the provider ``podman``: containers, of root or of any user, from our root filesystem or any image."""
+"""Hosts of the provider ``podman``: containers, of root or of any user, from our root filesystems or any image.
+
+They are peons, or kommandirs; what differs for these stands in ``podman_kommandir``.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 
-from kommandir.providers import identities, limits, podman_engine, records, rootfs_cache, ssh, uplink
+from kommandir.providers import (
+    identities,
+    limits,
+    podman_engine,
+    podman_kommandir,
+    records,
+    rootfs_cache,
+    ssh,
+    uplink,
+)
 from kommandir.providers.command import Option, Request
 from kommandir.providers.faults import ProviderError, ProviderUsageError
 
@@ -19,10 +31,11 @@ if TYPE_CHECKING:
 name = "podman"
 summary = "a container of podman, of root or of any user; from our root filesystem or any image"
 options: tuple[Option, ...] = (
-    Option("memory", "number", 4096, "MiB of memory, 0 for no limit (default 4096)"),
-    Option("processes", "number", 4096, "number of processes, 0 for no limit (default 4096)"),
+    Option("memory", "number", "", "MiB of memory, 0 for no limit (default 4096; of a kommandir 0)"),
+    Option("processes", "number", "", "number of processes, 0 for no limit (default 4096; of a kommandir 0)"),
     Option("uplink", "switch", False, "reach the outside, but never this host (needs pasta)"),
     Option("image", "text", "", "image with python3 and openssh-server; default: made of our root filesystem"),
+    Option("kommandir", "switch", False, "a host for jobs: users who have peons of their own inside it"),
 )
 _RECORDS = records.Records(name)
 _ENGINE = podman_engine.Engine(_RECORDS.directory)
@@ -30,6 +43,7 @@ _FILES = "files"
 _RESOLVER = "resolv.conf"
 #: Seconds for which a container may refuse to go away.
 _PATIENCE = 20.0
+_PEONS_LIMIT = 4096
 
 
 def create(request: Request) -> Mapping[str, object]:
@@ -43,11 +57,28 @@ def create(request: Request) -> Mapping[str, object]:
             _remove(request.name, record or {}, container)
             record = _form(request)
             _begin(request, record)
-        elif container.get("State") != "running":
-            _launch(request.name, record, "start", str(container["Id"]))
+        else:
+            _check_kind(request, record)
+            if record.get("kommandir"):
+                _admit(request)
+            if container.get("State") != "running":
+                _launch(request.name, record, "start", str(container["Id"]))
         record["expires"] = request.number("expires")
         _RECORDS.write(request.name, record)
         return _variables(request.name, record)
+
+
+def _check_kind(request: Request, record: Record) -> None:
+    if bool(record.get("kommandir")) != bool(request.options["kommandir"]):
+        which = "a kommandir (--kommandir)" if record.get("kommandir") else "a peon, no kommandir"
+        raise ProviderUsageError(f"{request.name} is {which}: destroy it, or take another name")
+
+
+def _admit(request: Request) -> None:
+    """Let the caller's key log in as root, also where another job created the kommandir."""
+    directory = _RECORDS.path(request.name)
+    if ssh.authorize_also(directory, ssh.read_public_key(request.text("public_key"))):
+        _write_file(f"{directory}/{_FILES}", *ssh.keys_file(directory))
 
 
 def _container(request: Request) -> Container | None:
@@ -78,7 +109,8 @@ def _form(request: Request) -> Record:
         "expires": request.number("expires"),
         "state": "forming",
         "host_name": request.host_name,
-        "image": request.text("image") or _own_image(),
+        "image": request.text("image") or _own_image(_variant(request)),
+        "kommandir": bool(request.options["kommandir"]),
         "uplink": bool(request.options["uplink"]),
         "boots": 1,
     }
@@ -92,12 +124,16 @@ def _form(request: Request) -> Record:
     return record
 
 
-def _own_image() -> str:
-    """The image of our root filesystem, imported where this user has none of its checksum."""
-    tar = rootfs_cache.tar()
+def _variant(request: Request) -> rootfs_cache.Variant:
+    return rootfs_cache.KOMMANDIR if request.options["kommandir"] else rootfs_cache.PEON
+
+
+def _own_image(variant: rootfs_cache.Variant) -> str:
+    """The image of one of our root filesystems, imported where this user has none of its checksum."""
+    tar = rootfs_cache.tar(variant)
     from kommandir import rootfs
 
-    image = f"localhost/exekutir-peon:{rootfs.checksum()[:12]}"
+    image = f"localhost/exekutir-{variant.prefix or 'peon-'}".removesuffix("-") + f":{rootfs.checksum(tar)[:12]}"
     if _ENGINE.call("image", "exists", image).returncode:
         rootfs.say(f"importing {image} into podman")
         _ENGINE.demand("import", "--quiet", tar, image)
@@ -106,67 +142,85 @@ def _own_image() -> str:
 
 def _begin(request: Request, record: Record) -> None:
     """Create and start the container; a failure removes it."""
-    directory = _RECORDS.path(request.name)
-    ids = identities.of_this_user() if os.geteuid() == 0 else None
-    _write_files(directory, ids.uids if ids else None)
-    arguments, holds = _limits(request)
-    if ids:
-        # Root of the container is nobody on this host.
-        for kind, first in (("--uidmap", ids.uids), ("--gidmap", ids.gids)):
-            arguments += [kind, f"0:{first}:{ids.count}"]
-    record["holds"] = holds
-    _RECORDS.write(request.name, record)
-    labels = {
-        podman_engine.TAG: request.name,
-        podman_engine.UUID: request.uuid,
-        podman_engine.EXPIRES: str(request.number("expires")),
-        podman_engine.STATE: _RECORDS.directory,
-    }
-    arguments += [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
     try:
-        _launch(request.name, record, *_run_arguments(request, directory, str(record["image"]), arguments))
+        arguments = _prepared_kommandir(request, record) if record["kommandir"] else _prepared_peon(request)
+        more, record["holds"] = _limits(request)
+        _RECORDS.write(request.name, record)
+        labels = [word for key, value in _labels(request).items() for word in ("--label", f"{key}={value}")]
+        _launch(request.name, record, *_run_arguments(request, record, [*arguments, *more, *labels]))
     except BaseException:
         _remove(request.name, record, _container(request))
         raise
     record["state"] = "complete"
 
 
-def _run_arguments(request: Request, directory: str, image: str, arguments: list[str]) -> list[str]:
-    volume = f"{directory}/{_FILES}:{ssh.FOLDER}:ro"
+def _prepared_peon(request: Request) -> list[str]:
+    """Write the files of a peon; podman's arguments for its numbers, by which root's peons are nobody on this host."""
+    directory = _RECORDS.path(request.name)
+    if os.geteuid() == 0:
+        ids = identities.of_this_user()
+        _write_files(directory, ssh.server_files(directory), ids.uids)
+        return podman_engine.id_maps(ids.extents(ids.uids), ids.extents(ids.gids))
+    _write_files(directory, ssh.server_files(directory), None)
+    few = identities.few_of_this_user()
+    # Of an ordinary user podman takes all numbers, of which the user himself is the first.
+    return podman_engine.id_maps(*[identities.extents(0, few + 1)] * 2) if few else []
+
+
+def _prepared_kommandir(request: Request, record: Record) -> list[str]:
+    """Write the files of a kommandir and make its volumes; podman's arguments for both and for its numbers."""
+    directory = _RECORDS.path(request.name)
+    room = podman_kommandir.room(_ENGINE)
+    podman_kommandir.tell(room)
+    record.update(room.variables)
+    _write_files(directory, ssh.server_files(directory, kommandir=True), None)
+    podman_kommandir.own_host_key(_ENGINE, f"{directory}/{_FILES}", room)
+    podman_kommandir.make_volumes(_ENGINE, request.name, _labels(request))
+    uplink = bool(request.options["uplink"])
+    return [*room.arguments, *podman_kommandir.arguments(request.name, directory, uplink=uplink)]
+
+
+def _labels(request: Request) -> dict[str, str]:
+    return {
+        podman_engine.TAG: request.name,
+        podman_engine.UUID: request.uuid,
+        podman_engine.EXPIRES: str(request.number("expires")),
+        podman_engine.STATE: _RECORDS.directory,
+    }
+
+
+def _run_arguments(request: Request, record: Record, arguments: list[str]) -> list[str]:
+    files = f"{_RECORDS.path(request.name)}/{_FILES}"
     fixed = ["--network", "none", "--systemd", "false", "--entrypoint", "", "--user", "0:0", "--workdir", "/"]
-    named = ["--name", request.name, "--hostname", request.host_name, "--volume", volume]
+    named = ["--name", request.name, "--hostname", request.host_name, "--volume", f"{files}:{ssh.FOLDER}:ro"]
     if request.options["uplink"]:
-        named += ["--volume", f"{directory}/{_FILES}/{_RESOLVER}:/etc/resolv.conf:ro"]
-    return [
-        "run",
-        "--detach",
-        *named,
-        *fixed,
-        *arguments,
-        image,
-        "/usr/bin/python3",
-        "-I",
-        "-S",
-        f"{ssh.FOLDER}/init.py",
-    ]
+        named += ["--volume", f"{files}/{_RESOLVER}:/etc/resolv.conf:ro"]
+    first = f"{ssh.FOLDER}/{ssh.KOMMANDIR_INIT if record['kommandir'] else ssh.INIT}"
+    program = ["/usr/bin/python3", "-I", "-S", first]
+    return ["run", "--detach", *named, *fixed, *arguments, str(record["image"]), *program]
 
 
-def _write_files(directory: str, owner: int | None) -> None:
+def _write_files(directory: str, server: Mapping[str, tuple[int, bytes]], owner: int | None) -> None:
     folder = f"{directory}/{_FILES}"
     os.makedirs(folder, exist_ok=True)
-    files = {**ssh.server_files(directory), _RESOLVER: (0o644, uplink.resolver_file())}
+    files = {**server, _RESOLVER: (0o644, uplink.resolver_file())}
     for file, (mode, content) in files.items():
-        path = f"{folder}/{file}"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with open(handle, "wb") as opened:
-            opened.write(content)
+        _write_file(folder, file, mode, content)
         if owner is not None:
-            os.chown(path, owner, owner)
+            os.chown(f"{folder}/{file}", owner, owner)
+
+
+def _write_file(folder: str, file: str, mode: int, content: bytes) -> None:
+    """Replace a file in one step, as the container may be reading it."""
+    new = f"{folder}/.{file}.new"
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "wb") as opened:
+        opened.write(content)
+    os.rename(new, f"{folder}/{file}")
 
 
 def _limits(request: Request) -> tuple[list[str], dict[str, str]]:
     """podman's arguments for the limits, and which of them hold."""
-    memory, processes = request.number("memory"), request.number("processes")
+    memory, processes = (_amount(request, option) for option in ("memory", "processes"))
     grouped = _grouped()
     arguments: list[str] = []
     if memory:
@@ -176,10 +230,19 @@ def _limits(request: Request) -> tuple[list[str], dict[str, str]]:
         arguments += (
             ["--pids-limit", str(processes)] if "pids" in grouped else ["--ulimit", f"nproc={processes}:{processes}"]
         )
+    elif "pids" in grouped:
+        # podman has a limit of its own where it is told none.
+        arguments += ["--pids-limit", "-1"]
     return arguments, {
         "memory": ("cgroup" if "memory" in grouped else "each process") if memory else "none",
         "processes": ("cgroup" if "pids" in grouped else "each user") if processes else "none",
     }
+
+
+def _amount(request: Request, option: str) -> int:
+    """A limit; where none was given, a peon has one and a kommandir, as large as its jobs make it, has none."""
+    value = request.options[option]
+    return value if isinstance(value, int) else 0 if request.options["kommandir"] else _PEONS_LIMIT
 
 
 def _grouped() -> set[str]:
@@ -239,6 +302,7 @@ def _variables(peon: str, record: Record) -> dict[str, object]:
         "limits": record["holds"],
         "uplink": record["uplink"],
         "boots": record["boots"],
+        **{key: record[key] for key in ("job_slots", "job_identities") if key in record},
     }
 
 
@@ -253,6 +317,8 @@ def _remove(peon: str, record: Record, container: Container | None) -> None:
     uplink.stop(record)
     if container is not None:
         _remove_container(str(container["Id"]))
+    if record.get("kommandir") or not record:
+        podman_kommandir.remove_volumes(_ENGINE, peon, _RECORDS.directory)
     directory = _RECORDS.path(peon)
     folder = f"{directory}/{_FILES}"
     if os.path.isdir(folder):
@@ -321,6 +387,7 @@ def _listed(peon: str, container: Container | None) -> Record:
         "created": record.get("created", (container or {}).get("Created")),
         "state": state if container and record.get("state") == "complete" else "half",
         "provider": name,
+        **({"kommandir": True} if record.get("kommandir") else {}),
     }
 
 

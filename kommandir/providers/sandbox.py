@@ -40,7 +40,7 @@ _ENVIRONMENT = {
 }
 _HIGH = 64
 _ALL_DESCRIPTORS = (1 << 31) - 1
-_INIT = ("/usr/bin/python3", "-I", "-S", f"{ssh.FOLDER}/init.py")
+_INIT = ("/usr/bin/python3", "-I", "-S", f"{ssh.FOLDER}/{ssh.INIT}")
 #: Where the peon's root is put together: any directory does, as only the peon's own mount namespace sees it.
 _PLACE = "/tmp"  # noqa: S108 - nothing is created there
 
@@ -149,8 +149,8 @@ def _outer(boot: Boot, tell: int, heard: int) -> None:
         identities.become_root()
         _mount_root(boot, rootfs)
         if boot.uplink:
-            _open_ports()
-            _nest(boot.identities.count)
+            _open_ports(boot.identities.count)
+            _nest(boot.identities)
         first = os.fork()
         if first == 0:
             _first(boot, holds, tell, heard)
@@ -201,14 +201,14 @@ def _explained(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _open_ports() -> None:
+def _open_ports(count: int) -> None:
     """Let the peon, which does not own its network, listen on low ports and ping."""
-    for name, value in (("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 65535")):
+    for name, value in (("ip_unprivileged_port_start", "0"), ("ping_group_range", f"0 {count - 2}")):
         with open(f"/proc/sys/net/ipv4/{name}", "w", encoding="ascii") as file:
             file.write(value)
 
 
-def _nest(count: int) -> None:
+def _nest(ids: identities.Identities) -> None:
     """Enter a user namespace within this one, with the same numbers, and the peon's other namespaces in it."""
     made, tell = os.pipe()
     mapped, go = os.pipe()
@@ -220,7 +220,7 @@ def _nest(count: int) -> None:
         if os.read(made, 1):
             for kind in ("uid", "gid"):
                 with open(f"/proc/{parent}/{kind}_map", "w", encoding="ascii") as file:
-                    file.write(f"0 0 {count}\n")
+                    file.write("".join(f"{inside} {inside} {count}\n" for inside, _, count in ids.extents(0)))
             os.write(go, b"g")
         os._exit(0)
     os.close(go)

@@ -23,10 +23,12 @@ HOST_KEY = "host_key"
 AUTHORIZED_KEYS = "authorized_keys"
 KNOWN_HOSTS = "known_hosts"
 BACKLOG = 64
+#: The first process of a host, and what a kommandir runs before it.
+INIT = "init.py"
+KOMMANDIR_INIT = "kommandir_init.py"
 
 _SSHD_CONFIG = f"""\
 HostKey {FOLDER}/{HOST_KEY}
-AuthorizedKeysFile {FOLDER}/{AUTHORIZED_KEYS} .ssh/authorized_keys
 StrictModes no
 UsePAM no
 UseDNS no
@@ -38,17 +40,38 @@ PidFile none
 AcceptEnv LANG LC_*
 Subsystem sftp internal-sftp
 """
+_OF_PEON = f"""\
+AuthorizedKeysFile {FOLDER}/{AUTHORIZED_KEYS} .ssh/authorized_keys
+"""
+#: One user a job, whose keys root has written; the key that the kommandir was created with is root's alone. Every
+#: connection has a server of its own (sshd -i), so that MaxStartups, a limit of a listening server, counts nothing.
+#: Users need runc, which is in a directory for root.
+_OF_KOMMANDIR = f"""\
+AuthorizedKeysFile /etc/exekutir/authorized_keys/%u
+MaxSessions 256
+SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+Match User root
+    AuthorizedKeysFile {FOLDER}/{AUTHORIZED_KEYS}
+"""
 
 
-def server_files(directory: str) -> dict[str, tuple[int, bytes]]:
-    """The files of the SSH server inside a peon, from the peon's directory on the host: name to (mode, content)."""
-    init = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peon_init.py")
-    return {
-        "sshd_config": (0o644, _SSHD_CONFIG.encode()),
+def server_files(directory: str, *, kommandir: bool = False) -> dict[str, tuple[int, bytes]]:
+    """The files of the SSH server inside a host, from its directory on this one: name to (mode, content)."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    files = {
+        "sshd_config": (0o644, (_SSHD_CONFIG + (_OF_KOMMANDIR if kommandir else _OF_PEON)).encode()),
         HOST_KEY: (0o600, _content(f"{directory}/{HOST_KEY}")),
-        AUTHORIZED_KEYS: (0o644, _content(f"{directory}/{AUTHORIZED_KEYS}")),
-        "init.py": (0o644, _content(init)),
+        AUTHORIZED_KEYS: keys_file(directory)[1:],
+        INIT: (0o644, _content(f"{here}/peon_init.py")),
     }
+    if kommandir:
+        files[KOMMANDIR_INIT] = (0o644, _content(f"{here}/{KOMMANDIR_INIT}"))
+    return files
+
+
+def keys_file(directory: str) -> tuple[str, int, bytes]:
+    """The file of keys that may log in, for the inside of a host: name, mode, content."""
+    return AUTHORIZED_KEYS, 0o644, _content(f"{directory}/{AUTHORIZED_KEYS}")
 
 
 def _content(path: str) -> bytes:
@@ -70,6 +93,17 @@ def read_public_key(path: str) -> bytes:
 def authorize(directory: str, key: bytes) -> None:
     """Let a key log in to the peon of that directory, from its next start on."""
     _write(f"{directory}/{AUTHORIZED_KEYS}", key, 0o644)
+
+
+def authorize_also(directory: str, key: bytes) -> bool:
+    """Let a further key log in; False when it may already."""
+    path = f"{directory}/{AUTHORIZED_KEYS}"
+    known = _content(path)
+    if key in known.splitlines(keepends=True):
+        return False
+    _write(f"{path}.new", known + key, 0o644)
+    os.rename(f"{path}.new", path)
+    return True
 
 
 def _write(path: str, content: bytes, mode: int) -> None:

@@ -199,7 +199,8 @@ def blocked() -> list[str]:
     told = subprocess.run(["ip", "-json", "address"], capture_output=True, text=True, check=True).stdout
     own = [entry for link in json.loads(told) for entry in link.get("addr_info", [])]
     found = {f"{entry['local']}/{32 if entry['family'] == 'inet' else 128}" for entry in own}
-    caller = os.environ.get("SSH_CONNECTION", "").split()[:1]
+    # It is no address where the login came through a unix socket.
+    caller = [word for word in os.environ.get("SSH_CONNECTION", "").split()[:1] if set(word) & set(".:")]
     found |= {f"{address}/{128 if ':' in address else 32}" for address in caller}
     return [*sorted(address for address in found if not address.startswith(("127.", "::1", "fe80"))), *_NEVER]
 
