@@ -22,7 +22,7 @@ _SMALL_FIRST, _SMALL_SLOTS = 3, 12
 _RUNTIME = "/run/user"
 _KEYS = "/etc/exekutir/authorized_keys"
 #: Holds what root prepares for the jobs; they see it elsewhere, read-only.
-_STORE = "/var/lib/exekutir"
+_STORE = "/var/lib/exekutir/cache"
 _HOOKS = "/etc/shadow-maint/useradd-post.d"
 #: Run by useradd; $SUBJECT is the new user.
 _HOOK = f"""\

@@ -19,8 +19,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Volumes: the homes must not lie on an overlay, as the disks of jobs' peons are overlays with their upper side there.
-_HOMES, _TREES = "homes", "rootfs"
+#: Volumes: homes and state must not lie on an overlay, as the disks of jobs' peons are overlays whose upper side they
+#: hold. That of unpacked root filesystems is there twice, as ``kommandir.shared_cache`` wants it.
+_VOLUMES = {
+    "homes": ("/home",),
+    "state": ("/var/lib/exekutir",),
+    "rootfs": (f"{rootfs_cache.STORE}/rootfs", f"{rootfs_cache.SHARED}/rootfs:ro"),
+}
 _TUN = "/dev/net/tun"
 #: Limits of each user; a runtime may itself have no more processes than old kernels have numbers for.
 _PROCESSES, _FILES = 32768, 1 << 20
@@ -100,12 +105,11 @@ def tell(room: Room) -> None:
 
 def arguments(name: str, directory: str, *, uplink: bool) -> list[str]:
     """podman's arguments beyond those of a peon, the numbers aside."""
-    homes, trees = (volume(name, kind) for kind in (_HOMES, _TREES))
+    mounts = [f"{volume(name, kind)}:{place}" for kind, places in _VOLUMES.items() for place in places]
     given = [
         *("--security-opt", "seccomp=unconfined", "--security-opt", "unmask=ALL"),
         *("--tmpfs", "/run:rw,nosuid,nodev,mode=755", *_ulimits()),
-        *("--volume", f"{homes}:/home"),
-        *("--volume", f"{trees}:{rootfs_cache.STORE}/rootfs", "--volume", f"{trees}:{rootfs_cache.SHARED}/rootfs:ro"),
+        *(word for mount in mounts for word in ("--volume", mount)),
     ]
     return [*given, "--volume", f"{_tun(directory)}:{_TUN}:dev"] if uplink else given
 
@@ -136,7 +140,7 @@ def _tun(directory: str) -> str:
 def make_volumes(engine: podman_engine.Engine, name: str, labels: Mapping[str, str]) -> None:
     """Make the volumes, with the labels of the container."""
     words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
-    for kind in (_HOMES, _TREES):
+    for kind in _VOLUMES:
         engine.demand("volume", "create", *words, volume(name, kind))
 
 

@@ -56,7 +56,7 @@ MANIFEST = "manifest.json"
 SHARED = "/var/cache/exekutir"
 #: Where root writes what appears in the shared cache. It is another place, as the owner of a peon's numbers may write
 #: to a tree that has them wherever he can reach it for writing, and the next job would run what he left.
-STORE = "/var/lib/exekutir"
+STORE = "/var/lib/exekutir/cache"
 #: The release where this host's own is none that Debian or Ubuntu make.
 FALLBACK_RELEASE = "bookworm"
 
