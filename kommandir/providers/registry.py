@@ -13,7 +13,7 @@ from typing import Any
 from kommandir.errors import ProvisioningError, UsageError
 
 #: Name to file, of those that ship. A new one is one file, and a line here.
-SHIPPED = {"namespace": "namespace.py", "podman": "podman.py", "existing": "existing.py"}
+SHIPPED = {"namespace": "namespace.py", "podman": "podman.py", "qemu": "qemu.py", "existing": "existing.py"}
 #: The folder of a job, and so of a workspace, with its own providers, each an executable file.
 FOLDER = "providers"
 #: Seconds that a provider may take to say what it is.

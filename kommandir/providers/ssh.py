@@ -140,17 +140,17 @@ def host_key(directory: str) -> str:
     return " ".join(_content(f"{directory}/{HOST_KEY}.pub").decode().split()[:2])
 
 
-def listen(directory: str) -> int:
-    """Bind the peon's socket anew; returns its descriptor."""
+def listen(directory: str, name: str = SOCKET) -> int:
+    """Bind a socket in the peon's directory anew; returns its descriptor."""
     # A path of a unix socket has 107 bytes at most: bind it by its bare name.
     before = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.chdir(directory)
-        if os.path.lexists(SOCKET):
-            os.unlink(SOCKET)
+        if os.path.lexists(name):
+            os.unlink(name)
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        listener.bind(SOCKET)
-        os.chmod(SOCKET, 0o600)
+        listener.bind(name)
+        os.chmod(name, 0o600)
         listener.listen(BACKLOG)
         return listener.detach()
     finally:
@@ -158,9 +158,12 @@ def listen(directory: str) -> int:
         os.close(before)
 
 
-def variables(directory: str, name: str) -> dict[str, object]:
-    """The host variables with which Ansible, rsync and a person's ssh reach a peon by its name, host key checked."""
-    helper = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ssh_socket.py")
+def variables(directory: str, name: str, proxy_file: str = "ssh_socket.py") -> dict[str, object]:
+    """The host variables with which Ansible, rsync and a person's ssh reach a peon by its name, host key checked.
+
+    ``proxy_file`` is the file beside this one that gets the connection.
+    """
+    helper = os.path.join(os.path.dirname(os.path.abspath(__file__)), proxy_file)
     proxy = shlex.join([sys.executable, "-I", "-S", helper, directory]).replace("%", "%%")
     arguments = [
         *("-o", f"ProxyCommand={proxy}", "-o", "ProxyUseFdpass=yes", "-o", f"HostKeyAlias={name}"),

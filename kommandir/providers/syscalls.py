@@ -22,7 +22,9 @@ RECURSIVE = 16384
 PRIVATE = 1 << 18
 DETACH = 2
 
+_SET_DEATH_SIGNAL = 1
 _SET_DUMPABLE = 4
+_DROP_CAPABILITY = 24
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 #: Numbers of (pivot_root, keyctl) by machine; the C library has no function for either.
 _NUMBERS = {
@@ -93,3 +95,16 @@ def leave_session_keyring() -> None:
 def allow_inspection() -> None:
     """Let processes of the same user see this one's files in /proc, which a change of user switches off."""
     _check(_libc.prctl(_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+
+
+def drop_capabilities() -> None:
+    """Take the right to ever have capabilities from this process; it keeps what it has until it executes a program."""
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        last = int(file.read())
+    for capability in range(last + 1):
+        _check(_libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0), "prctl")
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends; it holds over the execution of a program."""
+    _check(_libc.prctl(_SET_DEATH_SIGNAL, 9, 0, 0, 0), "prctl")
