@@ -23,7 +23,7 @@ greeting: hello from exekutir
 
 _PEONS = """\
 # The peons of this job, throw-away hosts on which it works. Each joins the groups in its peon_groups; the one that
-# has the name of a provider (namespace, podman, existing) says where the peon comes from.
+# has the name of a provider (namespace, podman, qemu, existing) says where the peon comes from.
 [peons]
 one peon_groups='["namespace"]'
 two peon_groups='["namespace"]'

@@ -79,6 +79,15 @@ def rootfs(arguments: tuple[str, ...]) -> None:
     _ended(lambda: building.main(list(arguments)))
 
 
+@main.command(context_settings=_PASSES_OPTIONS_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def image(arguments: tuple[str, ...]) -> None:
+    """Build the image of virtual machines, or say where it lies."""
+    from kommandir import image as building
+
+    _ended(lambda: building.main(list(arguments)))
+
+
 @main.group()
 def provider() -> None:
     """Look at the providers of peons, or call one."""

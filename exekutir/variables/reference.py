@@ -81,7 +81,7 @@ def _row(variable: Variable) -> str:
     facts += ["ADEPT"] if variable.adept else []
     keys = "".join(f"\n- {line}" for line in _keys(variable.type))
     return (
-        f"### `{variable.name}`\n\n*{'; '.join(facts)}*\n\n{variable.meaning}\n" + (f"{keys}\n" if keys else "") + "\n"
+        f"### `{variable.name}`\n\n{variable.meaning}\n*{'; '.join(facts)}*\n" + (f"{keys}\n" if keys else "") + "\n"
     )
 
 

@@ -100,7 +100,7 @@ def test_providers_are_listed_and_described(job: Job) -> None:
     listed = called("kommandir", "provider", "list", "-w", job.workspace)
     assert listed.returncode == 0
     assert {line.split()[0] for line in listed.stdout.splitlines() if not line.startswith(" ")} == {
-        "namespace", "podman", "existing", "mine"
+        "namespace", "podman", "qemu", "existing", "mine"
     }  # fmt: skip
     assert "of my own" in listed.stdout
     assert "summary:" in called("kommandir", "provider", "describe", "podman").stdout

@@ -28,7 +28,7 @@ def _provider(workspace: Path, name: str, script: str) -> Path:
 
 
 def test_those_that_ship_are_there(workspace: Path) -> None:
-    assert registry.names() == ["namespace", "podman", "existing"]
+    assert registry.names() == ["namespace", "podman", "qemu", "existing"]
     assert registry.names(workspace) == registry.names()
     for name, file in registry.SHIPPED.items():
         command = registry.provider_executable(name)
