@@ -80,9 +80,7 @@ def _row(variable: Variable) -> str:
         facts.append("passes" if variable.passes else "does not pass")
     facts += ["ADEPT"] if variable.adept else []
     keys = "".join(f"\n- {line}" for line in _keys(variable.type))
-    return (
-        f"### `{variable.name}`\n\n{variable.meaning}\n*{'; '.join(facts)}*\n" + (f"{keys}\n" if keys else "") + "\n"
-    )
+    return f"### `{variable.name}`\n\n{variable.meaning}\n*{'; '.join(facts)}*\n" + (f"{keys}\n" if keys else "") + "\n"
 
 
 def _keys(kind: Kind) -> Iterable[str]:
