@@ -24,8 +24,8 @@ from kommandir.events import EventStream
 from kommandir.journal import now
 from kommandir.process import Outcome
 
-#: Exit code of what runs before rsync on the remote host, when the workspace there is not the one that was sent.
-STRANGER = 77
+#: What is said before rsync runs on the remote host, when the workspace there is not the one that was sent.
+STRANGER = "exekutir-sync:stranger"
 #: Seconds between two notes on how far a long transfer is.
 TELL_EVERY = 5.0
 
@@ -236,7 +236,7 @@ def _literally(path: str) -> str:
 def _failure(outcome: Outcome, transfer: Transfer) -> ExekutirError:
     said = outcome.stderr or outcome.stdout
     host, log = transfer.host.name, transfer.log
-    if outcome.code == STRANGER:
+    if STRANGER in outcome.stderr:
         return StrangerError(
             f"the workspace {transfer.remote} is not the one that was sent there",
             host=host,

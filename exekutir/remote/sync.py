@@ -152,7 +152,7 @@ class Sync:
             there=False,
             doing=doing,
             rules=rules,
-            before=f'[ "$(cat {self._mark_there} 2>/dev/null)" = {token} ] || exit {STRANGER}',
+            before=f'[ "$(cat {self._mark_there} 2>/dev/null)" = {token} ] || {{ echo {STRANGER} >&2; exit 1; }}',
             options=options,
             uuid=self.uuid,
             deadline=self.deadline,
