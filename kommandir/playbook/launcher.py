@@ -20,9 +20,14 @@ def standard_input_empty() -> None:
     os.close(nothing)
 
 
+def collect_seldom() -> None:
+    """Collect garbage more seldom than Python does by itself."""
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
+
+
 if __name__ == "__main__":
     standard_input_empty()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
+    collect_seldom()
     del sys.argv[0]  # Ansible looks for its other programs beside the path of this one
     from ansible.cli.playbook import main
 

@@ -18,6 +18,7 @@ from kommandir.failure import Failure
 from kommandir.playbook import classification
 from kommandir.playbook.configuration import callback_plugins
 from kommandir.playbook.translation import Translation
+from kommandir.playbook.zygotes import LAUNCHER, Zygotes
 from kommandir.step_log import StepLog
 
 #: The variable that names another ``ansible-playbook`` than that of our own interpreter.
@@ -37,7 +38,8 @@ _RUNNERS_OWN = (
 #: connection, and whatever that waits for.
 _SHELL = "/bin/sh"
 _CALLBACKS = Path(__file__).parent / "callbacks"
-_LAUNCHER = Path(__file__).parent / "launcher.py"
+#: The program that Ansible takes itself for: it looks for others beside it.
+_SCRIPT = Path(sys.executable).parent / "ansible-playbook"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class PlaybookRun:
     cancellation: Cancellation
     events: EventStream
     log: StepLog
+    #: Start it without Ansible's imports; None: from nothing.
+    zygotes: Zygotes | None = None
     #: Gets the text as Ansible prints it, and whether it is a warning or an error.
     listener: Callable[[str, bool], None] | None = None
 
@@ -150,13 +154,11 @@ def _outcome_of_stop(request: PlaybookRun) -> ExitCode:
 def _config(request: PlaybookRun) -> Any:
     from ansible_runner.config.runner import RunnerConfig
 
-    command = [*executable(request.environment), *request.arguments, str(request.playbook)]
     config = RunnerConfig(
         private_data_dir=str(request.private),
         project_dir=str(request.playbook.parent),
         ident="run",
-        binary=command[0],
-        cmdline=shlex.join(command[1:]),
+        binary=sys.executable,  # another one comes below
         quiet=True,
         fact_cache_type="",
     )
@@ -164,7 +166,15 @@ def _config(request: PlaybookRun) -> Any:
     config.suppress_output_file = True
     config.pexpect_timeout = ATTENTION
     config.env = _environment(config.env, request.environment)
+    config.command = [*_program(request, config.env), *request.arguments, str(request.playbook)]
     return config
+
+
+def _program(request: PlaybookRun, environment: Mapping[str, str]) -> list[str]:
+    """What runs the playbook: another one's ``ansible-playbook`` where such is named, a zygote, or the launcher."""
+    if request.zygotes is None or environment.get(EXECUTABLE_VARIABLE):
+        return executable(environment)
+    return request.zygotes.command(environment, request.playbook.parent, _SCRIPT)
 
 
 def _environment(prepared: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
@@ -188,5 +198,4 @@ def executable(environment: Mapping[str, str]) -> list[str]:
     """The ``ansible-playbook`` of our own interpreter, or what the variable ANSIBLE_PLAYBOOK names."""
     if environment.get(EXECUTABLE_VARIABLE):
         return shlex.split(environment[EXECUTABLE_VARIABLE])
-    script = Path(sys.executable).parent / "ansible-playbook"
-    return [sys.executable, "-P", str(_LAUNCHER), str(script)]
+    return [sys.executable, "-P", str(LAUNCHER), str(_SCRIPT)]

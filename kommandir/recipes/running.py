@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from kommandir.errors import ExekutirError, ExitCode, TimeOutError, UsageError
 from kommandir.failure import Failure
 from kommandir.recipes import contexts
@@ -29,7 +31,9 @@ def run(request: XnRequest, recipes: Recipes) -> XnResult:
     if request.check:
         _say(request, recipes)
     elif not contexts.is_empty(recipes.recipes[0], recipes.recipes, recipes.contexts, request.context):
-        return _Run(request, recipes).result()
+        surroundings = Surroundings(request)
+        with contextlib.closing(surroundings):
+            return _Run(surroundings, recipes).result()
     return XnResult(exit_code=0, outcome=ExitCode.GOOD)
 
 
@@ -44,9 +48,9 @@ def _say(request: XnRequest, recipes: Recipes) -> None:
 class _Run:
     """One run: its engine, and what has failed so far."""
 
-    def __init__(self, request: XnRequest, recipes: Recipes) -> None:
-        self.request, self.recipes = request, recipes
-        self.calls = Calls(Surroundings(request))
+    def __init__(self, surroundings: Surroundings, recipes: Recipes) -> None:
+        self.request, self.recipes = surroundings.request, recipes
+        self.calls = Calls(surroundings)
         self.pipelines = Pipelines()
         self.counted = Counted()
 

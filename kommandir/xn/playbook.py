@@ -46,6 +46,7 @@ def run_playbook(item: Item, surroundings: Surroundings) -> StepResult:
             cancellation=surroundings.request.cancellation,
             events=surroundings.request.events,
             log=log,
+            zygotes=surroundings.zygotes,
             listener=listener,
         )
         log.write(f"$ ansible-playbook {' '.join([*run.arguments, str(playbook)])}")

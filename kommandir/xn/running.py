@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -38,7 +39,8 @@ def run(request: XnRequest) -> XnResult:
 
         preview.tell(items, surroundings)
     elif items:
-        return _Run(surroundings, items).result()
+        with contextlib.closing(surroundings):
+            return _Run(surroundings, items).result()
     return XnResult(exit_code=0, outcome=ExitCode.GOOD)
 
 

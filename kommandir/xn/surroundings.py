@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kommandir import content, environment, redaction, strays
 from kommandir.errors import UsageError
+from kommandir.playbook.zygotes import Zygotes
 from kommandir.step_log import StepLog
 from kommandir.xn.reading import Item
 from kommandir.xn.request import XnRequest
@@ -19,7 +20,7 @@ LOGS = Path("results", "logs")
 
 
 class Surroundings:
-    """Shared by the items of one run, in their order; variables grow from item to item."""
+    """Shared by the items of one run, in their order; variables grow from item to item. To be closed at the end."""
 
     def __init__(self, request: XnRequest) -> None:
         self.request = request
@@ -28,7 +29,12 @@ class Surroundings:
         self.variables: dict[str, str] = {}
         self.base = _base(request)
         self.redactor = request.events.redactor
+        self.zygotes = Zygotes()
         self.redactor.add(redaction.secret_values(self.base))
+
+    def close(self) -> None:
+        """End the processes that were kept for further playbooks."""
+        self.zygotes.close()
 
     def set(self, name: str, value: str) -> None:
         """Set a variable for later items; a secret one is redacted from now on."""
