@@ -101,6 +101,8 @@ def run(request: PlaybookRun) -> PlaybookResult:
         raise
     if watch.stopped:
         return PlaybookResult(code=254, outcome=watch.outcome, failures=tuple(translation.failures), stopped=True)
+    if runner.rc is None:  # Ansible was killed, and its workers, which have sessions of their own, were not
+        strays.end(request.environment[strays.STEP_TAG])
     return _judged(runner.rc, translation, request)
 
 

@@ -2,12 +2,17 @@
 
 usage: python tests/benchmarks/bench_pipeline.py [SECONDS]      how long the slow preparation and the long tests take;
 default: 40
+
+Both take about as long as they wait: the preparation of one peon and the tests of the others are waits, as for a network
+or a service. CPU is that of our side, user and system; that of the peons comes on top. On a machine that others use too
+the figures mean little: its load is printed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -66,16 +71,22 @@ def called(folder: Path, context: str, workspace: Path, *more: str) -> int:
     return ended.returncode
 
 
-def measured(folder: Path, job: Path) -> float:
-    """Seconds of the context `run`, from no peon to the last one tested."""
+def cpu() -> float:
+    """Seconds of CPU of the calls so far, with everything that they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measured(folder: Path, job: Path) -> dict[str, float]:
+    """Seconds of the context `run`, from no peon to the last one tested, and those of CPU; the load at its begin."""
     with set_up(folder, job) as workspace:
-        began = time.perf_counter()
+        load, began, used = os.getloadavg()[0], time.perf_counter(), cpu()
         code = called(folder, "run", workspace)
-        seconds = time.perf_counter() - began
+        seconds, used = time.perf_counter() - began, cpu() - used
         passed = len(list((workspace / "results").glob("*/junit.xml")))
         if code != 1 or passed != 6:
             raise SystemExit(f"six peons should be tested and one fail; exit code {code}, {passed} tested")
-        return seconds
+        return {"wall": round(seconds, 1), "cpu": round(used, 1), "load": round(load, 1)}
 
 
 def main() -> None:
@@ -85,9 +96,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, job_xn in (("pipeline", None), ("barriers", BARRIERS)):
             place = Path(folder, name)
-            found[name] = round(measured(place, job_in(place / "job", given, job_xn)), 1)
-            print(f"{name}: {found[name]:6.1f} s", flush=True)
-    print(f"ratio: {found['pipeline'] / found['barriers']:.2f}")
+            found[name] = measured(place, job_in(place / "job", given, job_xn))
+            wall, used, load = found[name].values()
+            print(f"{name}: {wall:6.1f} s, {used:5.1f} s of CPU (load {load} before)", flush=True)
+    print(f"ratio: {found['pipeline']['wall'] / found['barriers']['wall']:.2f}")
     print(json.dumps({"seconds": given, **found}))
 
 
