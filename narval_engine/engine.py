@@ -267,7 +267,8 @@ class Engine:
             self._cancel_all(self._cancelled)
         if self._back:
             self._release()
-        if self._timers or machine.world.alarms or machine.forget_after is not None:
+        world = machine.world
+        if self._timers or world.alarms or world.decays or machine.forget_after is not None:
             self._advance()
         if until is not None and time.monotonic() >= until:
             return False
@@ -286,7 +287,7 @@ class Engine:
         machine = self.machine
         if machine.agenda.quick or (machine.agenda.queued and len(self._running) < self._slots and not self._holding):
             return True
-        alarm = next((when for when, _order, _plan, number in sorted(machine.world.alarms) if number >= 0), None)
+        alarm = machine.world.next_alarm()
         may_wait = alarm is not None and wait and self.clock.waits
         self._drop_needless_timers()
         if not self._running and not self._timers and not may_wait:
@@ -442,7 +443,7 @@ class Engine:
         problem = self._problem((*outcome.outputs, *outcome.errors))
         if problem is None:
             return outcome
-        return outcomes.failure("bad output", f"{job.call.step.source.target}: {problem}")
+        return outcomes.bad_output(job.call.plan, job.call.step, problem)
 
     def _problem(self, elements: Iterable[Any]) -> str | None:
         if self._journal is None:

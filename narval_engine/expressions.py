@@ -147,12 +147,23 @@ def _parsed(source: str) -> ast.Expression:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
-            tree = ast.parse(source, mode="eval")
+            tree = _tree(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ExpressionError(f"is no Python expression: {getattr(error, 'msg', None) or error}") from error
     if _depth(tree) > _MAX_DEPTH:
         raise ExpressionError(f"is nested deeper than {_MAX_DEPTH}")
     return tree
+
+
+def _tree(source: str) -> ast.Expression:
+    try:
+        return ast.parse(source, mode="eval")
+    except SyntaxError:
+        joined = " ".join(source.splitlines())
+        if joined == source:
+            raise
+        # The lines of a match are those of XML or YAML, not of Python.
+        return ast.parse(joined, mode="eval")
 
 
 def _depth(tree: ast.AST) -> int:

@@ -149,13 +149,12 @@ class Machine:
     def advance(self, now: float) -> None:
         """The time is ``now``: transitions whose time has come may fire, plans that have decayed are forgotten."""
         self.now = max(now, self.now)
-        alarms = self.world.alarms
-        while alarms and alarms[0][0] <= self.now:
-            _when, _order, plan, number = heapq.heappop(alarms)
-            if number < 0:
-                self._forget(plan)
-            elif plan.state == RUNNING and plan.transition_states[number] == WAIT_TIME:
-                self.tell(Fact("time_reached", plan, number))
+        world = self.world
+        while (when := world.next_alarm()) is not None and when <= self.now:
+            _when, _order, plan, number = heapq.heappop(world.alarms)
+            self.tell(Fact("time_reached", plan, number))
+        while world.decays and world.decays[0][0] <= self.now:
+            self._forget(heapq.heappop(world.decays)[2])
         if self.forget_after is not None:
             unused = self.world.unused_since(self.now - self.forget_after)
             if unused:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from narval_engine.elements import Element, ErrorElement
-from narval_engine.plans import DONE, ERROR, FAILED, KILLED
+from narval_engine.plans import DONE, ERROR, FAILED, KILLED, Plan
 from narval_engine.programs import OutputProgram, StepProgram
 
 #: An action may return its error under this id although no prototype declares it.
@@ -62,12 +62,14 @@ def of_exception(error: BaseException) -> Outcome:
     return Outcome(state, [], [ErrorElement(str(error) or kind, kind, traceback=trace)])
 
 
-def of_return(value: Any, step: StepProgram, inputs: dict[str, Any]) -> Outcome:
+def of_return(value: Any, plan: Plan, step: StepProgram, inputs: dict[str, Any]) -> Outcome:
     """The action returned: its errors, or its outputs if they keep to the prototype, else what is wrong with them."""
     if value is None:
+        if not step.outputs:
+            return Outcome()
         value = {}
     if not isinstance(value, Mapping):
-        return _bad(f"{step.source.target} returned {_kind(value)}, not a mapping of outputs")
+        return bad_output(plan, step, f"it returned {_kind(value)}, not a mapping of outputs")
     errors = [each for item in value.values() for each in _listed(item) if isinstance(each, ErrorElement)]
     if errors:
         return Outcome(ERROR, [], errors)
@@ -80,15 +82,17 @@ def of_return(value: Any, step: StepProgram, inputs: dict[str, Any]) -> Outcome:
             problem = _mismatch(entry, elements, inputs)
             outputs += elements
         if problem is not None:
-            return _bad(f"{step.source.target}: {problem}", output=str(name))
+            return bad_output(plan, step, problem, str(name))
     for entry in step.outputs.values():
         if not entry.optional and not any(each is not None for each in _listed(value.get(entry.id))):
-            return _bad(f"{step.source.target} did not return the output {entry.id!r}", output=entry.id)
+            return bad_output(plan, step, f"it did not return the output {entry.id!r}", entry.id)
     return Outcome(DONE, outputs)
 
 
-def _bad(message: str, **data: Any) -> Outcome:
-    return failure("bad output", message, **data)
+def bad_output(plan: Plan, step: StepProgram, problem: str, output: str | None = None) -> Outcome:
+    """What the action returned cannot be taken; the error says in which plan and step, and which output it was."""
+    message = f"step {step.id!r} of {plan.name} ({step.source.target}): {problem}"
+    return failure("bad output", message, plan=plan.eid, step=step.id, output=output)
 
 
 def _kind(value: Any) -> str:

@@ -35,8 +35,12 @@ class Job:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What the action is called with."""
+        """What was assigned to the inputs."""
         return self.call.inputs[self.at]
+
+    def given(self) -> dict[str, Any]:
+        """What the action is called with: a mapping, and lists, that are its own to change."""
+        return {name: [*value] if isinstance(value, list) else value for name, value in self.inputs.items()}
 
 
 Answer = Callable[[Job, Outcome], None]
@@ -49,7 +53,7 @@ def perform(job: Job) -> Outcome:
     assert action is not None
     token = CURRENT.set(job.running)
     try:
-        return outcomes.of_return(action.function(job.inputs), step, job.inputs)
+        return outcomes.of_return(action.function(job.given()), job.call.plan, step, job.inputs)
     except (Exception, SystemExit, outcomes.StepKilledError) as error:  # noqa: BLE001 -- becomes the step's error
         return outcomes.of_exception(error)
     finally:
@@ -115,12 +119,12 @@ class Workers:
         CURRENT.set(job.running)
         step = job.call.step
         assert step.action is not None
-        coroutine: Coroutine[Any, Any, Any] = step.action.function(job.inputs)
+        coroutine: Coroutine[Any, Any, Any] = step.action.function(job.given())
         task = asyncio.ensure_future(coroutine)
         loop = asyncio.get_running_loop()
         job.running.on_cancel(lambda: _in(loop, task))
         try:
-            outcome = outcomes.of_return(await task, step, job.inputs)
+            outcome = outcomes.of_return(await task, job.call.plan, step, job.inputs)
         except asyncio.CancelledError:
             outcome = outcomes.of_exception(RuntimeError(f"cancelled: {job.running.cancelled}"))
         except (Exception, SystemExit, outcomes.StepKilledError) as error:  # noqa: BLE001 -- as in perform

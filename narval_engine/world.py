@@ -47,8 +47,9 @@ class World:
         #: Elements that came into memory, and into a context, and have not been offered to those who wait.
         self.fresh: deque[Element] = deque()
         self.joined: deque[tuple[Plan, Element]] = deque()
-        #: (seconds since the epoch, order, plan, transition), or -1 for the transition when a plan decays.
+        #: (seconds since the epoch, order, plan, transition) of times that are waited for; of plans that decay, -1.
         self.alarms: list[tuple[float, int, Plan, int]] = []
+        self.decays: list[tuple[float, int, Plan, int]] = []
         self._order = 0
         #: When each element was last brought or used, where anybody wants to know.
         self.touched: dict[int, float] | None = None
@@ -73,7 +74,17 @@ class World:
     def alarm(self, when: float, plan: Plan, number: int) -> None:
         """Has the plan's transition (or its decay, -1) come up at this time."""
         self._order += 1
-        heapq.heappush(self.alarms, (when, self._order, plan, number))
+        heapq.heappush(self.alarms if number >= 0 else self.decays, (when, self._order, plan, number))
+
+    def next_alarm(self) -> float | None:
+        """When the next time comes that is still waited for; those that nobody waits for any more are thrown out."""
+        alarms = self.alarms
+        while alarms:
+            when, _order, plan, number = alarms[0]
+            if plan.state == RUNNING and plan.transition_states[number] == WAIT_TIME:
+                return when
+            heapq.heappop(alarms)
+        return None
 
     def _mark(self, element: Element, key: tuple[str, str]) -> None:
         if element.used_by is None:

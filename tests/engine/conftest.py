@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.engine.homes import HomeOnDisk
 from tests.engine.stage import Stage
 
 
@@ -41,3 +42,9 @@ def make_stage() -> Iterator[Stages]:
 def stage(request: pytest.FixtureRequest, make_stage: Stages) -> Stage:
     """Every case holds for inline actions, for those in workers, and for recipes that were written and read as XML."""
     return make_stage(inline=request.param != "workers", through_xml=request.param == "xml")
+
+
+@pytest.fixture
+def home(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> HomeOnDisk:
+    """A home in a directory of its own."""
+    return HomeOnDisk(tmp_path, capfd)

@@ -102,6 +102,12 @@ class HomeOnDisk:
         assert code != 2, err
         return code, json.loads(out)
 
+    def told(self, *more: str) -> tuple[int, dict[str, Any] | None, str]:
+        """Exit code, the JSON if there is any, and standard error of ``narval run``."""
+        code, out, err = self.command("run", "--home", str(self.directory), "--format", "json", *more)
+        assert "Traceback" not in err
+        return code, json.loads(out) if out else None, err
+
     def refused(self, *more: str) -> str:
         """What ``narval run`` says on standard error; it must have run nothing."""
         code, out, err = self.command("run", "--home", str(self.directory), *more)

@@ -23,11 +23,6 @@ WAITS = recipe(
 )
 
 
-@pytest.fixture
-def home(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> HomeOnDisk:
-    return HomeOnDisk(tmp_path, capfd)
-
-
 def test_all_plans_done(home: HomeOnDisk) -> None:
     home.recipes(recipe("r", step("a", "M.mkx"), step("b", "M.x"), link("t", "a", "b")))
     home.memory('<x v="1">some text</x>', '<start-plan recipe="g.r"><y w="2"/></start-plan>')
