@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from narval_engine.places import Mistake, RecipeError
 from narval_engine.plans import ERROR, Plan, PlanStep
 from narval_engine.programs import program_of
 from narval_engine.recipes import Given, Recipe
+from narval_engine.timers import Timers
 from narval_engine.validity import mistakes_of
 from narval_engine.workers import Job, Workers, perform
 
@@ -74,9 +74,9 @@ class Engine:
         self._holding = False
         self._quiet: list[threading.Event] = []
         self._held_since: float | None = None
-        #: (monotonic time, order, what to do then, the job whose answer makes that needless)
-        self._timers: list[tuple[float, int, _Mail, Job | None]] = []
-        self._order = 0
+        self._timers = Timers()
+        #: Attempts that wait before they are made.
+        self._retries: dict[int, Job] = {}
         self._thread: int | None = None
         self._cancelled: str | None = None
         self._held = 0
@@ -289,15 +289,15 @@ class Engine:
             return True
         alarm = machine.world.next_alarm()
         may_wait = alarm is not None and wait and self.clock.waits
-        self._drop_needless_timers()
-        if not self._running and not self._timers and not may_wait:
+        timer = self._timers.next()
+        if not self._running and timer is None and not may_wait:
             return False
         self._tell_quiet()
         limits = [_LONGEST_SLEEP] if until is None else [_LONGEST_SLEEP, until - time.monotonic()]
         if self._back or self._holding or self._quiet:
             limits.append(_PATIENCE)
-        if self._timers:
-            limits.append(self._timers[0][0] - time.monotonic())
+        if timer is not None:
+            limits.append(timer - time.monotonic())
         if alarm is not None and self.clock.waits:
             limits.append(alarm - self.clock.now())
         with suppress(Empty):
@@ -305,17 +305,16 @@ class Engine:
         return True
 
     def _advance(self) -> None:
-        now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            heapq.heappop(self._timers)[2]()
+        self._timers.run_due()
         self.machine.advance(self.machine.now)
 
     def _cancel_all(self, reason: str) -> None:
         self._cancelled = None
-        for job in list(self._backlog):
+        self.machine.cancel(reason)
+        for job in [*self._backlog, *self._retries.values()]:
             self._answered(job, outcomes.never_begun(reason))
         self._backlog.clear()
-        self.machine.cancel(reason)
+        self._retries.clear()
 
     # Calls.
 
@@ -374,22 +373,12 @@ class Engine:
         limit = job.call.step.source.deadline
         if limit is not None:
             job.running.deadline = time.monotonic() + limit
-            self._timer(job.running.deadline, lambda: self._late(job, limit), job)
+            self._timers.add(job.running.deadline, lambda: self._late(job, limit), job)
 
     def _late(self, job: Job, limit: float) -> None:
-        if not job.answered:
-            job.running.cancel(f"the deadline of {limit:g} s has passed")
-            # What the action still does in its thread nobody can end; its answer counts no more.
-            self._answered(job, outcomes.timed_out(job.call.plan.name, job.call.step, limit))
-
-    def _timer(self, when: float, what: _Mail, unless: Job | None = None) -> None:
-        self._order += 1
-        heapq.heappush(self._timers, (when, self._order, what, unless))
-
-    def _drop_needless_timers(self) -> None:
-        timers = self._timers
-        while timers and timers[0][3] is not None and timers[0][3].answered:
-            heapq.heappop(timers)
+        job.running.cancel(f"the deadline of {limit:g} s has passed")
+        # What the action still does in its thread nobody can end; its answer counts no more.
+        self._answered(job, outcomes.timed_out(job.call.plan.name, job.call.step, limit))
 
     def _run_inline(self, call: Call) -> None:
         for job in self._jobs(call):
@@ -433,7 +422,8 @@ class Engine:
         if outcome.state == ERROR and attempt < source.attempts and job.running.cancelled is None:
             again = Job(job.call, job.at, RunningStep(job.running.plan, job.running.step, attempt + 1))
             delay = source.backoff * 2 ** (attempt - 1)
-            self._timer(time.monotonic() + delay, lambda: self._again(again))
+            self._retries[id(again)] = again
+            self._timers.add(time.monotonic() + delay, lambda: self._again(again), again)
             return
         self.machine.now = self.clock.now()
         self.machine.call_ended(job.call, job.at, self._kept(outcome, job))
@@ -453,6 +443,7 @@ class Engine:
         return problem_of(elements)
 
     def _again(self, job: Job) -> None:
+        del self._retries[id(job)]
         if self.machine.world.plans.get(job.call.plan.eid or 0) is None or job.call.plan.cancelled is not None:
             self._answered(job, outcomes.never_begun("cancelled"))
         elif job.call.step.quick:

@@ -12,7 +12,7 @@ from kommandir.recipes.calls import Calls
 from kommandir.recipes.counting import Counted, own_error, unhandled
 from kommandir.recipes.pipelines import Pipelines
 from kommandir.recipes.reading import Recipes
-from kommandir.recipes.stopping import StoppableClock, watched
+from kommandir.recipes.stopping import watched
 from kommandir.xn.request import XnRequest, XnResult, outcome_of
 from kommandir.xn.surroundings import Surroundings
 from narval_engine import Engine, Event, Plan
@@ -56,13 +56,7 @@ class _Run:
 
     def result(self) -> XnResult:
         registry = registered(self.calls.performing(self.pipelines.start))
-        clock = StoppableClock()
-        with Engine(registry, workers=PARALLEL, clock=clock) as engine:
-
-            def cancel(reason: str) -> None:
-                clock.waits = False
-                engine.cancel(reason)
-
+        with Engine(registry, workers=PARALLEL) as engine:
             self.pipelines.post = engine.post_element
             engine.add_recipes(
                 contexts.restricted(recipe, self.recipes.contexts, self.request.context)
@@ -70,7 +64,7 @@ class _Run:
             )
             engine.subscribe(self._told)
             engine.start_plan(self.recipes.recipes[0].full_name)
-            with watched(self.request, cancel):
+            with watched(self.request, engine.cancel):
                 engine.run()
             self.calls.ended()
             self._stopped()

@@ -1,4 +1,4 @@
-"""A signal or a deadline ends plans too that only wait, for a time or an element."""
+"""A signal or a deadline cancels the plans that run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kommandir.xn.request import XnRequest
-from narval_engine.clocks import SystemClock
 
 #: Seconds that ``select`` waits at most, where there is no deadline: it takes no infinity.
 _LONGEST = 3600.0
-
-
-class StoppableClock(SystemClock):
-    """The system's clock, which can be told that no time in the future is to be waited for any more."""
-
-    waits = True
 
 
 @contextmanager

@@ -12,7 +12,20 @@ from typing import Any
 import pytest
 
 import narval_engine
-from narval_engine import Element, Engine, ErrorElement, Input, Recipe, RecipeError, Registry, Step, Transition, running
+from narval_engine import (
+    Condition,
+    Element,
+    Engine,
+    ErrorElement,
+    Input,
+    Recipe,
+    RecipeError,
+    Registry,
+    Step,
+    Time,
+    Transition,
+    running,
+)
 
 
 def chain(*targets: str, name: str = "chain") -> Recipe:
@@ -111,6 +124,35 @@ def test_cancelling_tells_the_running_step_and_fails_the_plan(inline: bool) -> N
     assert plan.cancelled == "SIGTERM"
     assert plan.errors[-1].type == "cancelled"
     assert plan.steps["s2"].state in {"todo", "impossible"}
+
+
+@pytest.mark.parametrize(
+    ("transition", "step"),
+    [
+        ({"times": (Time(years="9000"),)}, {}),
+        ({}, {"attempts": 2, "backoff": 1e6}),
+        ({"conditions": (Condition("elmt.type == 'x'"),), "times": (Time(years="9000"),)}, {}),
+    ],
+    ids=["time", "attempt", "time and condition"],
+)
+def test_cancelling_ends_what_only_waits(transition: dict[str, Any], step: dict[str, Any]) -> None:
+    registry = Registry()
+    registry.register("job.fails", lambda _inputs: {"error": ErrorElement("no", "no")} if step else None)
+    registry.register("job.noop", lambda _inputs: None)
+    recipe = Recipe(
+        group="job",
+        name="waits",
+        steps=(Step(id="a", target="job.fails", **step), Step(id="b", target="job.noop")),
+        transitions=(Transition(id="t", inputs=("a",), outputs=("b",), **transition),),
+    )
+    with Engine(registry) as engine:
+        engine.add_recipe(recipe)
+        plan = engine.start_plan("job.waits")
+        timer = threading.Timer(0.2, lambda: engine.cancel("enough"))
+        timer.start()
+        engine.run()
+        timer.join()
+    assert (plan.state, plan.cancelled) == ("failed", "enough")
 
 
 def test_an_element_from_another_thread_wakes_a_plan_that_waits() -> None:
