@@ -158,5 +158,5 @@ class Registry:
 
     def add_module(self, module: ModuleType, group: str | None = None) -> list[Action]:
         """Registers every function of a module that bears the ``action`` decorator, in the order of the file."""
-        found = [thing for thing in vars(module).values() if declared(thing)]
+        found = {id(thing): thing for thing in vars(module).values() if declared(thing)}.values()
         return [self.add(function, group=group or module.__name__.rpartition(".")[2]) for function in found]

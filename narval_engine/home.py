@@ -52,6 +52,7 @@ def load(directory: Path) -> Home:
     commands.register(home.registry)
     for path in sorted((directory / "modules").glob("*.py")):
         modules.load(path, home.registry, home.mistakes)
+    modules.check(home.registry, home.mistakes)
     _load_transforms(directory / "modules", home)
     for path in _recipe_files(directory):
         home.recipes += recipes_in(path, home.mistakes)

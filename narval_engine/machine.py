@@ -33,6 +33,7 @@ from narval_engine.plans import (
 from narval_engine.programs import MEMORY, PRODUCED, Program, StepProgram, argument_value
 from narval_engine.reach import Reach
 from narval_engine.recipes import Computed, Given
+from narval_engine.snapshots import Snapshot, changed, snapshot
 from narval_engine.world import Fact, World, elements_in, unhandled
 
 #: How deep plans may be nested.
@@ -53,20 +54,14 @@ class Call:
         self.outcomes: list[Outcome | None] = [None] * len(inputs)
         self.left = len(inputs)
         #: What the elements were before the action could change them.
-        self.before: list[tuple[Element, dict[str, Any]]] = []
+        self.before: list[tuple[Element, Snapshot]] = []
         if not self.step.simple:
             seen = {id(element): element for given in inputs for element in elements_in(given)}
-            self.before = [(element, dict(element.__dict__)) for element in seen.values()]
+            self.before = [(element, snapshot(element)) for element in seen.values()]
 
     def changed(self) -> tuple[Element, ...]:
         """The elements that have other attributes than before."""
-        return tuple(element for element, before in self.before if _differs(element.__dict__, before))
-
-
-def _differs(now: dict[str, Any], before: dict[str, Any]) -> bool:
-    return len(now) != len(before) or any(
-        name not in before or before[name] is not value for name, value in now.items()
-    )
+        return tuple(element for element, before in self.before if changed(element, before))
 
 
 class Machine:
@@ -99,9 +94,13 @@ class Machine:
 
     def number(self, elements: Iterable[Element]) -> tuple[Element, ...]:
         """Gives elements their numbers, which have to be in the fact that brings them."""
-        given = tuple(elements)
+        given, memory = tuple(elements), self.world.memory
+        # Those that have a number keep it, so none of the others may get it.
         for element in given:
-            self.world.memory.number(element)
+            if element.eid is not None:
+                memory.number(element)
+        for element in given:
+            memory.number(element)
         return given
 
     # What comes from outside.

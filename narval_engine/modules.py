@@ -7,7 +7,7 @@ import difflib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,11 +25,13 @@ _DECLARATION = "MOD_XML"
 def load(path: Path, registry: Registry, mistakes: list[Mistake]) -> None:
     """Imports a module and registers its actions; what is wrong with it is added to ``mistakes``.
 
-    The module's own directory is searched last for what it imports, so that no module hides one of Python's.
+    Whether the expressions of its prototypes are good is for ``check``, once all modules are there. The module's own
+    directory is searched last for what it imports, so that no module hides one of Python's.
     """
     module = _imported(path, mistakes)
     if module is None:
         return
+    before = {action.name: action for action in registry}
     found = registry.add_module(module, path.stem)
     text = getattr(module, _DECLARATION, None)
     if isinstance(text, str | bytes):
@@ -40,7 +42,22 @@ def load(path: Path, registry: Registry, mistakes: list[Mistake]) -> None:
         mistakes.append(
             Mistake(f"{_DECLARATION} is a {type(text).__name__}; XML as text is wanted", Place(str(path), 1))
         )
+    mistakes += _twice(found, before)
+
+
+def _twice(found: list[Action], before: dict[str, Action]) -> Iterator[Mistake]:
+    seen: set[str] = set()
     for action in found:
+        other = before.get(action.name)
+        # A module may import an action of another one.
+        if action.name in seen or (other is not None and other.function is not action.function):
+            yield Mistake(f"action {action.name!r} is there twice", action.place)
+        seen.add(action.name)
+
+
+def check(registry: Registry, mistakes: list[Mistake]) -> None:
+    """Adds to ``mistakes`` what is wrong with the prototypes of all actions."""
+    for action in registry:
         mistakes += prototype_mistakes(action.prototype, action.place, f"action {action.name!r}")
 
 
@@ -49,19 +66,32 @@ def _imported(path: Path, mistakes: list[Mistake]) -> ModuleType | None:
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)
+    there = sys.modules.get(path.stem)
+    if there is not None and there.__spec__ is not None and there.__spec__.origin == str(path):
+        # Another module imported it by its plain name: its classes must not be there twice.
+        return there
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         mistakes.append(Mistake("is no Python file", Place(str(path), 1)))
         return None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
-    sys.modules.setdefault(path.stem, module)
+    if there is None or _is_of_a_home(there):
+        sys.modules[path.stem] = module
     try:
         specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- a module may raise anything; it is the user's mistake
+        if sys.modules.get(path.stem) is module:
+            del sys.modules[path.stem]
         mistakes.append(Mistake(f"cannot be imported: {type(error).__name__}: {error}", _blame(error, path)))
         return None
     return module
+
+
+def _is_of_a_home(module: ModuleType) -> bool:
+    """Whether it came from the modules of a home, perhaps of another one."""
+    other = sys.modules.get(f"narval_module_{module.__name__.removeprefix('narval_module_')}")
+    return other is module
 
 
 def _blame(error: BaseException, path: Path) -> Place:

@@ -54,10 +54,28 @@ def perform(job: Job) -> Outcome:
     token = CURRENT.set(job.running)
     try:
         return outcomes.of_return(action.function(job.given()), job.call.plan, step, job.inputs)
-    except (Exception, SystemExit, outcomes.StepKilledError) as error:  # noqa: BLE001 -- becomes the step's error
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            # That is somebody at the keyboard; any other becomes the step's error.
+            raise
         return outcomes.of_exception(error)
     finally:
         CURRENT.reset(token)
+
+
+async def _awaited(job: Job) -> Outcome:
+    """Awaits the action. What it raises must not get out of its task, for some of it would end the loop."""
+    import asyncio
+
+    step = job.call.step
+    assert step.action is not None
+    try:
+        coroutine: Coroutine[Any, Any, Any] = step.action.function(job.given())
+        return outcomes.of_return(await coroutine, job.call.plan, step, job.inputs)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 -- as in perform
+        return outcomes.of_exception(error)
 
 
 def _in(loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> None:
@@ -117,18 +135,13 @@ class Workers:
         import asyncio
 
         CURRENT.set(job.running)
-        step = job.call.step
-        assert step.action is not None
-        coroutine: Coroutine[Any, Any, Any] = step.action.function(job.given())
-        task = asyncio.ensure_future(coroutine)
+        task = asyncio.ensure_future(_awaited(job))
         loop = asyncio.get_running_loop()
         job.running.on_cancel(lambda: _in(loop, task))
         try:
-            outcome = outcomes.of_return(await task, job.call.plan, step, job.inputs)
+            outcome = await task
         except asyncio.CancelledError:
             outcome = outcomes.of_exception(RuntimeError(f"cancelled: {job.running.cancelled}"))
-        except (Exception, SystemExit, outcomes.StepKilledError) as error:  # noqa: BLE001 -- as in perform
-            outcome = outcomes.of_exception(error)
         self._answer(job, outcome)
 
     def close(self) -> None:

@@ -150,6 +150,8 @@ class Box:
     calls: str | None = None
     left: str | None = None
     says: str | None = None
+    #: In a process of its own.
+    apart: bool = False
 
 
 def box(name: str, *parts: str, **wanted: Any) -> Box:
@@ -183,7 +185,7 @@ def check(case: Box, home: HomeOnDisk) -> None:
         path = home.directory / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    code, told, err = home.told(*case.arguments)
+    code, told, err = (home.told_apart if case.apart else home.told)(*case.arguments)
     found: dict[str, Any] = {"code": code}
     if told is not None:
         found |= _summary(told, err)

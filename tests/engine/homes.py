@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,16 @@ class HomeOnDisk:
     def told(self, *more: str) -> tuple[int, dict[str, Any] | None, str]:
         """Exit code, the JSON if there is any, and standard error of ``narval run``."""
         code, out, err = self.command("run", "--home", str(self.directory), "--format", "json", *more)
+        return self._read(code, out, err)
+
+    def told_apart(self, *more: str) -> tuple[int, dict[str, Any] | None, str]:
+        """The same in a process of its own, so that it knows no module of another home."""
+        arguments = [sys.executable, "-m", "narval_engine", "run", "--home", str(self.directory), "--format", "json"]
+        done = subprocess.run([*arguments, *more], capture_output=True, text=True, timeout=60, check=False)
+        return self._read(done.returncode, done.stdout, done.stderr)
+
+    @staticmethod
+    def _read(code: int, out: str, err: str) -> tuple[int, dict[str, Any] | None, str]:
         assert "Traceback" not in err
         return code, json.loads(out) if out else None, err
 
