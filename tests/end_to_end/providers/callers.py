@@ -31,6 +31,7 @@ class Caller:
     cache: Path
     state: Path
     extra: dict[str, str] = field(default_factory=dict)
+    patience: float = PATIENCE
 
     @property
     def key(self) -> Path:
@@ -54,7 +55,7 @@ class Caller:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=self.patience,
             **self.identity(),
             **more,
         )

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kommandir.providers import command, existing_host, namespace_peon
+from kommandir.providers import command, existing_host, namespace_peon, qemu_vm
 from kommandir.providers.command import Option
 from kommandir.providers.faults import ProviderUsageError
 
@@ -92,5 +92,5 @@ def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_options_have_a_kind_that_is_understood() -> None:
-    options: tuple[Option, ...] = (*namespace_peon.options, *existing_host.options)
+    options: tuple[Option, ...] = (*namespace_peon.options, *existing_host.options, *qemu_vm.options)
     assert {option.kind for option in options} <= {"text", "number", "switch"}
