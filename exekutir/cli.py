@@ -155,12 +155,13 @@ def reap(check: bool, **values: Any) -> None:
 
 
 @main.command()
-@click.option("--python", metavar="VERSION", help="The kommandir's Python, as in 3.11.")
+@click.option("--python", metavar="VERSION", help="Put wheels together for this Python of the kommandir, as in 3.11.")
 @click.option("--machine", metavar="KIND", help="Its machine, as `uname -m` there has it; like here.")
 @click.option("--libc", metavar="NAME", help="Its C library, as in glibc-2.36 or musl-1.2; like here.")
 @click.option("--wheel-cache", type=click.Path(path_type=Path), metavar="DIR", help="Where the wheels are kept.")
+@click.option("--rootfs", is_flag=True, help="Also pack the root filesystem of peons, if there is one.")
 def toolkit(**values: Any) -> None:
-    """Show the release of this exekutir; with --python, put the wheels together with which a kommandir gets it."""
+    """Show the release of this exekutir; put together what a kommandir gets of it, wheels and root filesystem."""
     from exekutir.toolkit import report
 
     _ended(lambda: report.shown(sys.stdout, **values))

@@ -88,6 +88,15 @@ def image(arguments: tuple[str, ...]) -> None:
     _ended(lambda: building.main(list(arguments)))
 
 
+@main.command(context_settings=_PASSES_OPTIONS_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def host(arguments: tuple[str, ...]) -> None:
+    """Make and remove the users of jobs on this kommandir, fill its caches, clean it up; for root."""
+    from kommandir.hosting import command
+
+    _ended(lambda: command.main(list(arguments)))
+
+
 @main.group()
 def provider() -> None:
     """Look at the providers of peons, or call one."""

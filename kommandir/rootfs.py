@@ -208,7 +208,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_tar(source: Path) -> None:
+def check_tar(source: Path) -> None:
+    """Raise ProviderUsageError unless ``source`` is a tar that is not compressed."""
     import tarfile
 
     try:
@@ -225,7 +226,7 @@ def _perform(parsed: argparse.Namespace) -> int:
     source: Path | None = parsed.source
     variant = rootfs_cache.KOMMANDIR if parsed.kommandir else rootfs_cache.PEON
     if source:
-        _check_tar(source)
+        check_tar(source)
     if parsed.action == "path":
         print(rootfs_cache.directory(variant))
     elif parsed.user:

@@ -1,0 +1,224 @@
+"""The users of jobs on a kommandir: made, found again and removed, whatever was killed in between.
+
+A record of root's is written before anything is done, so what was half done is done again by the next call. Two calls
+for one job wait for each other; what all jobs share is locked for moments only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kommandir import atomic, process
+from kommandir.errors import KommandirError, UsageError
+from kommandir.hosting import ending, environment, leftovers, locking, numbers, peon_rootfs, system_users
+from kommandir.hosting.places import Places, own_release
+from kommandir.hosting.records import MAKING, READY, REMOVING, Record, Records
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_KEY = re.compile(r"(ssh-[a-z0-9-]+|ecdsa-sha2-\S+|sk-\S+) [A-Za-z0-9+/=]+( .*)?")
+_LOGIND = Path("/run/systemd/users")
+_LINGER = Path("/var/lib/systemd/linger")
+
+
+class Accounts:
+    """All users that were made for jobs on this host; only root can make or remove one."""
+
+    def __init__(self, places: Places | None = None) -> None:
+        self.places = places or Places()
+        self.records = Records(self.places.accounts)
+
+    def add(self, user: str, key: str) -> dict[str, Any]:
+        """Make the job's user, or find it, with ``key`` (lines of authorized keys) as what logs in; then all of it.
+
+        The answer: user, uid, gid, home, state, cache, environment, locales, slot ({number, first, count} or None),
+        reduced (what peons lack here, for people, or None), rootfs (where that of its peons is ready, or None).
+
+        Raises UsageError for what is no name, no key, or a user of this host; KommandirError, LockError.
+        """
+        demand_name(user)
+        lines = _keys(key)
+        self._prepare()
+        with self._of(user):
+            record = self._claimed(user)
+            if record.state == REMOVING:
+                self._removed(record)
+                record = self._claimed(user)
+            self._furnish(record, lines)
+            record = record.changed(state=READY, touched=time.time(), releases=_with_own(record.releases))
+            self.records.write(record)
+            return self._answer(record)
+
+    def remove(self, user: str, only: Callable[[Record], bool] | None = None) -> bool:
+        """End all processes of the job's user and remove all that is its own; whether anything was removed.
+
+        With ``only``, which is asked when nobody else is at work on the user, it may be left alone. Raises UsageError
+        for a user that was not made for a job, LeftBehindError for what can't be ended or removed.
+        """
+        demand_name(user)
+        self._prepare()
+        with self._of(user, passing=True):
+            record = self.records.read(user)
+            if record is None:
+                known = system_users.demand_ours(user)
+                if known is None:
+                    return False
+                # Its record is gone, the user is not: what is known of it suffices to remove it.
+                record = Record(user=user, uid=known.uid, slot=None, state=REMOVING, made=0.0, touched=0.0)
+            elif only and not only(record):
+                return False
+            self._removed(record)
+            return True
+
+    def _prepare(self) -> None:
+        if os.geteuid():
+            raise UsageError("only root can do this", hint="call it as root, on the kommandir")
+        here = self.places
+        for folder, mode in ((here.accounts, 0o700), (here.jobs, 0o755), (here.keys, 0o755), (here.runtime, 0o755)):
+            folder.mkdir(parents=True, exist_ok=True, mode=mode)
+
+    @contextlib.contextmanager
+    def _of(self, user: str, *, passing: bool = False) -> Iterator[None]:
+        with locking.held(self.places.accounts / f".{user}.lock", f"the user {user}", passing=passing):
+            yield
+
+    @contextlib.contextmanager
+    def _of_all(self) -> Iterator[None]:
+        with locking.held(self.places.accounts / ".lock", "the list of users"):
+            yield
+
+    def _claimed(self, user: str) -> Record:
+        """The user with his numbers, recorded first."""
+        with self._of_all():
+            record = self.records.read(user)
+            known = system_users.demand_ours(user)
+            if record and (record.state == REMOVING or (record.state == READY and known)):
+                return record
+            if record is None:
+                record = self._begun(user)
+            if known:
+                system_users.remove(user)  # half made: perhaps not all of its lines were written
+            system_users.make(user, record.uid, self.places.homes / user, record.slot)
+            return record
+
+    def _begun(self, user: str) -> Record:
+        everybody = system_users.everybody()
+        records = self.records.all()
+        mine = {record.user for record in records}
+        uid = numbers.free_user(self.records.last_number, {each.uid for each in everybody} | {r.uid for r in records})
+        if uid is None:
+            raise KommandirError(
+                f"all {len(numbers.USERS)} user numbers of jobs are taken",
+                hint="kommandir host purge --older-than 86400",
+            )
+        others = [entry[1:] for kind in "ug" for entry in _ranges(f"/etc/sub{kind}id") if entry[0] not in mine]
+        used = {record.slot.number for record in records if record.slot}
+        slot = numbers.free_slot(numbers.of_this_host(), used, others)
+        now = time.time()
+        record = Record(user=user, uid=uid, slot=slot, state=MAKING, made=now, touched=now)
+        self.records.last_number = uid
+        self.records.write(record)
+        return record
+
+    def _furnish(self, record: Record, keys: str) -> None:
+        """Folders and keys of the user, as they must be, whatever is there."""
+        here, user, uid = self.places, record.user, record.uid
+        own = here.jobs / user
+        for folder in (here.homes / user, own, own / "state", own / "run", here.runtime / str(uid)):
+            folder.mkdir(exist_ok=True, mode=0o700)
+            os.chown(folder, uid, uid, follow_symlinks=False)
+            folder.chmod(0o700)
+        atomic.write(own / "slot", f"{record.slot.number if record.slot else '-'}\n", durable=False)
+        if _LOGIND.is_dir():
+            # Or the login manager takes the runtime folder, and detached processes, away with the last connection.
+            _LINGER.mkdir(parents=True, exist_ok=True)
+            (_LINGER / user).touch()
+        # Last: from now on he can log in.
+        file = here.keys / user
+        if not file.exists() or file.read_text() != keys:
+            atomic.write(file, keys, mode=0o644)
+
+    def _answer(self, record: Record) -> dict[str, Any]:
+        here, user = self.places, record.user
+        layout = numbers.of_this_host()
+        slot = record.slot
+        none = f"none of the {layout.slots} slots of this kommandir is free: the job can have no peons on it"
+        return {
+            "user": user,
+            "uid": record.uid,
+            "gid": record.uid,
+            "home": str(here.homes / user),
+            "state": str(here.jobs / user / "state"),
+            "cache": str(here.cache),
+            "environment": environment.of_user(user, record.uid, Path(sys.prefix), here),
+            "locales": _locales(),
+            "slot": {"number": slot.number, "first": slot.first, "count": slot.count} if slot else None,
+            "reduced": layout.reduced if slot else none,
+            "rootfs": peon_rootfs.unpacked_for(user) if slot else None,
+        }
+
+    def _removed(self, record: Record) -> None:
+        """Remove the user; what is his alone first, then his name and numbers, then what is known of him."""
+        here, user = self.places, record.user
+        if record.state != REMOVING or record.made:
+            self.records.write(record.changed(state=REMOVING))
+        (here.keys / user).unlink(missing_ok=True)
+        (_LINGER / user).unlink(missing_ok=True)
+        own = _numbers(record)
+        ending.end(own[:1])
+        ending.end(own, grace=0.0)  # peons: nothing in them is worth a wait
+        runtime = here.runtime / str(record.uid)
+        leftovers.remove([here.homes / user, here.jobs / user, runtime])
+        leftovers.sweep(own)
+        with self._of_all():
+            system_users.remove(user)
+            self.records.discard(user)
+
+
+def demand_name(user: str) -> None:
+    """Raise UsageError unless it can be the uuid of a job."""
+    if not _NAME.fullmatch(user):
+        raise UsageError(
+            f"`{user}` can't be the name of a job's user",
+            hint="small letters, digits and dashes, a letter first, 32 characters at most",
+        )
+
+
+def _numbers(record: Record) -> list[range]:
+    own = [range(record.uid, record.uid + 1)]
+    return [*own, range(record.slot.first, record.slot.last + 1)] if record.slot else own
+
+
+def _keys(text: str) -> str:
+    """The lines of public keys, without options of their own. Raises UsageError."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines or not all(_KEY.fullmatch(line) for line in lines):
+        raise UsageError(
+            "standard input is no public key of OpenSSH", hint="give the content of a file like ~/.ssh/id_ed25519.pub"
+        )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _ranges(path: str) -> list[tuple[str, int, int]]:
+    from kommandir.providers import identities
+
+    return identities.ranges(path)
+
+
+def _with_own(releases: tuple[str, ...]) -> tuple[str, ...]:
+    own = own_release()
+    return releases if own is None or own in releases else (*releases, own)
+
+
+def _locales() -> list[str]:
+    try:
+        outcome = process.run(["locale", "-a"], environment={"PATH": "/usr/bin:/bin"})
+    except FileNotFoundError:
+        return ["C", "C.utf8", "POSIX"]
+    return outcome.stdout.split()

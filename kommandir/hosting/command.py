@@ -1,0 +1,77 @@
+"""The command ``kommandir host``: users of jobs, shared caches, cleaning up; for root. It answers with JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kommandir.hosting import places
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Perform one action and print its answer, one JSON object; the exit code. Raises ExekutirError."""
+    answer = _perform(_parser().parse_args(arguments))
+    print(json.dumps(answer), flush=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kommandir host", description="what a kommandir that many jobs share holds for them; for root"
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add-user", help="make the user of a job, or find it; standard input: its public key")
+    remove = actions.add_parser("remove-user", help="end all processes of a job's user and remove all that is its own")
+    for each in (add, remove):
+        each.add_argument("uuid", metavar="UUID", help="the job's uuid, which is the user's name")
+    purge = actions.add_parser("purge", help="remove users that nobody asks for, and releases that nobody uses")
+    purge.add_argument("--older-than", type=float, metavar="SECONDS", required=True, help="users: so long untouched")
+    purge.add_argument(
+        "--releases-older-than", type=float, metavar="SECONDS", default=3600.0, help="releases: so long unused (3600)"
+    )
+    actions.add_parser("status", help="jobs, releases, slots, disk")
+    keep = actions.add_parser("keep-rootfs", help="take a tar as the root filesystem of all jobs' peons")
+    keep.add_argument("tar", type=Path, metavar="TAR", help="compressed by gzip or not; it is removed in the end")
+    fill = actions.add_parser(
+        "fill-caches", help="copy repositories for all jobs; standard input: git_cache_args, as JSON"
+    )
+    fill.add_argument("--timeout", type=float, metavar="SECONDS", default=1800.0, help="for all of it (1800)")
+    return parser
+
+
+def _perform(asked: argparse.Namespace) -> dict[str, Any]:
+    from kommandir.hosting import purging
+    from kommandir.hosting.accounts import Accounts
+
+    accounts = Accounts()
+    if asked.action == "add-user":
+        return accounts.add(asked.uuid, sys.stdin.read())
+    if asked.action == "remove-user":
+        return {"user": asked.uuid, "removed": accounts.remove(asked.uuid)}
+    if asked.action == "purge":
+        return purging.purge(accounts, older_than=asked.older_than, releases_older_than=asked.releases_older_than)
+    if asked.action == "keep-rootfs":
+        from kommandir.hosting import peon_rootfs
+
+        return {"rootfs": peon_rootfs.kept(asked.tar)}
+    if asked.action == "fill-caches":
+        return _filled(sys.stdin.read(), asked.timeout)
+    return purging.status(accounts)
+
+
+def _filled(text: str, seconds: float) -> dict[str, Any]:
+    from kommandir.deadline import Deadline
+    from kommandir.errors import UsageError
+    from kommandir.hosting import mirrors
+
+    try:
+        wanted = json.loads(text)
+    except ValueError as error:
+        raise UsageError("standard input is no JSON", why=str(error)) from error
+    if not isinstance(wanted, list):
+        raise UsageError("standard input is no list", hint="give the value of `git_cache_args`, as JSON")
+    return mirrors.fill(wanted, places.Places(), deadline=Deadline.after(seconds))

@@ -1,0 +1,96 @@
+"""Copies of the repositories that jobs ask for, filled once a kommandir by root, read by every job.
+
+A job's own cache is then filled from the copy without asking the network: git is told to read a repository's URL as the
+path of its copy (``url.PATH.insteadOf``), which the role ``caches_filled`` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kommandir import process
+from kommandir.deadline import Deadline
+from kommandir.errors import ExekutirError, KommandirError, UsageError
+from kommandir.hosting import locking
+from kommandir.hosting.places import Places
+
+#: What root may fetch from: git's other transports run programs.
+_SCHEMES = re.compile(r"(https?|git|ssh|file)://|/")
+_MIRROR = "repository"
+
+
+def folder(repository: str, places: Places | None = None) -> Path:
+    """Where the copy of a repository lies, whether there is one or not."""
+    name = hashlib.sha256(repository.encode()).hexdigest()[:24]
+    return (places or Places()).mirrors / f"{name}.git"
+
+
+def fill(wanted: Sequence[Mapping[str, Any]], places: Places, *, deadline: Deadline) -> dict[str, Any]:
+    """Copy, or bring up to date, the ``repo`` of each entry of ``git_cache_args``.
+
+    The answer: {ready: [repo, ...], refused: {repo: why}}. What can't be copied is no error: a job that has rights of
+    its own fetches it itself. Raises UsageError when the entries are none, KommandirError when there is no git or no
+    room, LockError.
+    """
+    repositories = list(dict.fromkeys(_repository(entry) for entry in wanted))
+    places.mirrors.mkdir(parents=True, exist_ok=True)
+    if not shutil.which("git"):
+        raise KommandirError("git is not installed on the kommandir", hint="apt-get install git")
+    ready, refused = [], {}
+    for repository in repositories:
+        try:
+            _brought_up_to_date(repository, folder(repository, places), deadline)
+            ready.append(repository)
+        except ExekutirError as error:
+            deadline.check("the copies of repositories")
+            refused[repository] = f"{error.what}: {error.why}" if error.why else error.what
+    return {"ready": ready, "refused": refused}
+
+
+def _repository(entry: object) -> str:
+    repository = entry.get("repo") if isinstance(entry, Mapping) else None
+    if not isinstance(repository, str) or not repository:
+        raise UsageError("an entry of `git_cache_args` has no `repo`")
+    return repository
+
+
+def _brought_up_to_date(repository: str, mirror: Path, deadline: Deadline) -> None:
+    if not _SCHEMES.match(repository):
+        raise UsageError("only https, http, git, ssh and file URLs are copied for all jobs")
+    with locking.held(mirror.with_suffix(".lock"), f"the copy of {repository}"):
+        if not (mirror / "HEAD").exists():
+            new = mirror.with_suffix(".new")
+            shutil.rmtree(new, ignore_errors=True)
+            _git(["clone", "--quiet", "--mirror", "--", repository, str(new)], deadline)
+            _allow(mirror, deadline)
+            new.rename(mirror)
+        else:
+            _git(["-C", str(mirror), "fetch", "--quiet", "--prune", "origin"], deadline)
+
+
+def _allow(mirror: Path, deadline: Deadline) -> None:
+    """Let everybody read it: git reads what is another user's only where the system says so."""
+    safe = ["safe.directory", str(mirror), f"^{re.escape(str(mirror))}$"]
+    with locking.held(mirror.parent / ".config.lock", "git's settings of this host"):
+        _git(["config", "--system", "--replace-all", *safe], deadline)
+
+
+def _git(words: Sequence[str], deadline: Deadline) -> None:
+    environment = {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "HOME": os.environ.get("HOME", "/root"),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
+        **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
+        **{name: os.environ[name] for name in ("GIT_CONFIG_SYSTEM", "GIT_SSL_CAINFO") if name in os.environ},
+    }
+    os.umask(0o022)
+    outcome = process.run(["git", *words], environment=environment, deadline=deadline, doing=f"git {words[0]}")
+    if not outcome.good:
+        raise KommandirError(f"git failed with {outcome.end}", why=outcome.stderr)

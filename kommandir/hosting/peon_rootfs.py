@@ -1,0 +1,66 @@
+"""The root filesystem of peons in the cache that all jobs share: taken as a tar, unpacked for each user."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from kommandir import rootfs
+from kommandir.errors import KommandirError, UsageError
+from kommandir.providers import rootfs_cache
+from kommandir.providers.faults import ProviderError
+
+_GZIP = b"\x1f\x8b"
+
+
+def existing() -> str | None:
+    """The tar in the shared cache, or None."""
+    path = f"{rootfs_cache.directory(cache=rootfs_cache.SHARED)}/{rootfs_cache.TAR}"
+    return path if Path(path).is_file() else None
+
+
+def kept(tar: Path) -> str:
+    """Take a tar, plain or compressed by gzip, into the shared cache, where there is none; its place there.
+
+    The tar is removed in the end. Raises UsageError when it is none, KommandirError when it can't be kept.
+    """
+    os.environ["EXEKUTIR_CACHE"] = rootfs_cache.SHARED
+    try:
+        with tempfile.TemporaryDirectory(prefix="rootfs-", dir=tar.parent) as folder:
+            plain = _plain(tar, Path(folder) / rootfs_cache.TAR)
+            rootfs.check_tar(plain)
+            rootfs.build_tar(plain)
+        tar.unlink()
+    except (OSError, EOFError, gzip.BadGzipFile) as error:
+        raise KommandirError(
+            f"{tar} can't be kept as the root filesystem of peons: {error}", hint="look at the kommandir's disks: df"
+        ) from error
+    except ProviderError as error:
+        raise UsageError(f"{tar} can't be the root filesystem of peons", why=str(error)) from error
+    return f"{rootfs_cache.directory()}/{rootfs_cache.TAR}"
+
+
+def _plain(tar: Path, place: Path) -> Path:
+    with tar.open("rb") as file:
+        if file.read(2) != _GZIP:
+            return tar
+    with gzip.open(tar) as source, place.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 22)
+    return place
+
+
+def unpacked_for(user: str) -> str | None:
+    """Unpack it for the peons of a user, if the kommandir has it; where it lies, or None."""
+    os.environ["EXEKUTIR_CACHE"] = rootfs_cache.SHARED
+    if not existing():
+        return None
+    try:
+        return str(rootfs.build_shared_tree(user))
+    except (ProviderError, OSError) as error:
+        # Jobs may well do without peons of this kind; who wants one is told by its provider.
+        print(f"kommandir host: no root filesystem for the peons of {user}: {error}", file=sys.stderr)
+        return None

@@ -1,0 +1,65 @@
+"""Where things lie on a kommandir that jobs share."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders of a kommandir below ``root``, which is another one than ``/`` in tests only."""
+
+    root: Path = Path("/")
+
+    @property
+    def releases(self) -> Path:
+        """A virtual environment a release of the toolkit."""
+        return self.root / "opt/exekutir"
+
+    @property
+    def touchstones(self) -> Path:
+        """A file a release that is set up."""
+        return self.root / "var/lib/exekutir/touchstone"
+
+    @property
+    def accounts(self) -> Path:
+        """Root's records of the users that were made for jobs."""
+        return self.root / "var/lib/exekutir/accounts"
+
+    @property
+    def jobs(self) -> Path:
+        """A folder a job, its user's own: state and runs."""
+        return self.root / "var/lib/exekutir/jobs"
+
+    @property
+    def keys(self) -> Path:
+        """A file of authorized keys a user."""
+        return self.root / "etc/exekutir/authorized_keys"
+
+    @property
+    def cache(self) -> Path:
+        """What all jobs read and none writes."""
+        return self.root / "var/cache/exekutir"
+
+    @property
+    def mirrors(self) -> Path:
+        """Copies of repositories, a folder each."""
+        return self.cache / "git"
+
+    @property
+    def homes(self) -> Path:
+        """The workspaces."""
+        return self.root / "home"
+
+    @property
+    def runtime(self) -> Path:
+        """Folders by number of user, gone with the host's boot."""
+        return self.root / "run/user"
+
+
+def own_release() -> str | None:
+    """The name of the release that this process runs from; None where it is none that a kommandir was set up with."""
+    prefix = Path(sys.prefix)
+    return prefix.name if prefix.parent == Places().releases else None
