@@ -13,6 +13,7 @@ from exekutir.variables.kinds import (
     SECONDS,
     TEXT,
     ListOf,
+    OneOf,
 )
 from exekutir.variables.variable import Variable
 
@@ -79,6 +80,16 @@ _PEONS = (
         meaning="Hours after its creation at which a peon's lease ends; `exekutir reap` then destroys it.",
         host="peon",
         passes=True,
+    ),
+    Variable(
+        name="mitogen",
+        type=OneOf("auto", "never"),
+        default="auto",
+        meaning="Whether playbooks reach peons by mitogen's strategy, where it is installed: `auto` for those that "
+        "start when the job has peons already and name no strategy. An item `variable` of `job.xn` wins over it.",
+        host="kommandir",
+        passes=True,
+        reader="program",
     ),
     Variable(
         name="peon_memory",

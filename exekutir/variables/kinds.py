@@ -128,13 +128,27 @@ class Text(Kind):
         self.name = name
 
     def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
-        """Anything but a text, or a text that is none of the choices."""
+        """Anything but a text."""
         if is_open(value):
             return
         if not isinstance(value, str):
             scalar = isinstance(value, bool | int | float) or not isinstance(value, list | Mapping)
             hint = "put it in quotes" if scalar else ""
             yield Problem(way, f"must be a text, but YAML reads {_shown(value)}", hint)
+
+
+class OneOf(Text):
+    """One of a few words."""
+
+    def __init__(self, *choices: str) -> None:
+        super().__init__(" or ".join(f"`{choice}`" for choice in choices))
+        self.choices = choices
+
+    def problems(self, value: Any, way: Way = ()) -> Iterator[Problem]:
+        """Anything but one of them."""
+        if not is_open(value) and value not in self.choices:
+            near = did_you_mean(str(value), self.choices)
+            yield Problem(way, f"must be {self.name}, but is {_shown(value)}{near}")
 
 
 class ListOf(Kind):

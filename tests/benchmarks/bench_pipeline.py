@@ -3,9 +3,9 @@
 usage: python tests/benchmarks/bench_pipeline.py [SECONDS]      how long the slow preparation and the long tests take;
 default: 40
 
-Both take about as long as they wait: the preparation of one peon and the tests of the others are waits, as for a network
-or a service. CPU is that of our side, user and system; that of the peons comes on top. On a machine that others use too
-the figures mean little: its load is printed.
+The preparation of one peon and the tests of the others are waits, as for a network or a service. CPU is that of our
+side, user and system; that of the peons comes on top. On a machine that others use too the figures mean little: its
+load is printed.
 """
 
 from __future__ import annotations

@@ -138,6 +138,8 @@ def test_only_near_misses_are_taken_for_misspellings(name: str, known: str | Non
         ("cloud_environment: [A]", "must be a mapping"),
         ("cleanup: '{{ x }}'", "can be neither a template nor encrypted"),
         ("workspace: /tmp", "is set by exekutir itself"),
+        ("mitogen: nevr", "must be `auto` or `never`, but is a text: 'nevr', did you mean `never`?"),
+        ("mitogen: false", "must be `auto` or `never`, but is a boolean"),
         ("peon_group: [namespace]", "did you mean `peon_groups`?"),
     ],
 )
@@ -156,6 +158,7 @@ def test_each_wrong_value_is_told_with_its_line(text: str, message: str) -> None
         "peon_memory: '512'",
         "peon_memory: '{{ 2 * 256 }}'",
         "peon_groups: namespace",
+        "mitogen: never",
         "peon_preservation: 0.5",
         "cloud_provisioning_command: {command: x, chdir: }",
         "cloud_environment: {TOKEN: 1, EMPTY: }",
