@@ -32,8 +32,10 @@ def _streams_opened() -> None:
 
 
 def _transition(name: str, help_text: str) -> Callable[..., Any]:
+    own = (opt.ATTACH,) if name in ("setup", "run") else ()
+
     @main.command(name, help=help_text)
-    @opt.options(*opt.TRANSITION)
+    @opt.options(*opt.TRANSITION, *own)
     def command(**values: Any) -> None:
         _perform(name, Options(**values))
 

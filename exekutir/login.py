@@ -6,13 +6,17 @@ import os
 import shlex
 import shutil
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from exekutir import workspace
 from exekutir.options import Options
-from kommandir import yamlfile
+from kommandir import known_hosts, yamlfile
 from kommandir.errors import KommandirError, UsageError
 from kommandir.yamlfile import did_you_mean
+
+if TYPE_CHECKING:
+    from exekutir.remote.host import RemoteHost
 
 
 def opened(options: Options, peon: str, command: Sequence[str]) -> int:
@@ -33,16 +37,39 @@ def opened(options: Options, peon: str, command: Sequence[str]) -> int:
     if not ssh:
         raise KommandirError("ssh is missing", hint="install the package openssh-client")
     host_vars = yamlfile.mapping(opened_workspace.kommandir / "inventory" / "host_vars" / f"{peon}.yml").value
-    arguments = ssh_arguments(opened_workspace, peon, host_vars)
-    if command:
-        arguments.append(command[0] if len(command) == 1 else shlex.join(command))
+    line = [command[0] if len(command) == 1 else shlex.join(command)] if command else []
+    kommandir = kommandir_of(opened_workspace)
+    if kommandir is None:
+        words = ["ssh", *ssh_arguments(opened_workspace.kommandir, peon, host_vars), *line]
+    else:
+        home = Path(f"/home/{kommandir.user}")
+        terminal = [] if line else ["-t"]
+        inner = shlex.join(["ssh", *terminal, *ssh_arguments(home, peon, host_vars), *line])
+        words = [*kommandir.ssh(), *terminal, f"SHELL=/bin/sh {inner}"]
     # ssh starts its ProxyCommand by $SHELL, and bash would read ~/.bashrc each time.
-    os.execve(ssh, ["ssh", *arguments], {**os.environ, "SHELL": "/bin/sh"})  # noqa: S606  no shell is wanted here
+    os.execve(ssh, words, {**os.environ, "SHELL": "/bin/sh"})  # noqa: S606  no shell is wanted here
 
 
-def ssh_arguments(place: workspace.Workspace, peon: str, host_vars: dict[str, Any]) -> list[str]:
-    """The arguments of ``ssh`` that lead to a peon with these host variables: our key, strict host keys."""
-    ssh = place.kommandir / "ssh"
+def kommandir_of(place: workspace.Workspace) -> RemoteHost | None:
+    """How the job's user gets to the remote kommandir that the job used last; None where it is this host."""
+    used = [entry for entry in place.journal.entries() if entry.action == "kommandir_used"]
+    if not used:
+        return None
+    from exekutir.remote.host import RemoteHost
+
+    told = yamlfile.mapping(workspace.kommandir_host_vars(place)).value
+    key = place.path / "ssh" / "exekutir_key"
+    name, uuid = str(used[-1].data["kommandir"]), str(used[-1].data["uuid"])
+    host = RemoteHost.from_host_vars(name, told, key=key, known_hosts=known_hosts.path(place.path))
+    return host.as_user(uuid, key)
+
+
+def ssh_arguments(kommandir: Path, peon: str, host_vars: dict[str, Any]) -> list[str]:
+    """The arguments of ``ssh`` that lead from the kommandir to a peon with these host variables, strict host keys.
+
+    ``kommandir`` is its workspace, as it sees it.
+    """
+    ssh = kommandir / "ssh"
     arguments = [
         "-i",
         str(host_vars.get("ansible_ssh_private_key_file") or ssh / "kommandir_key"),

@@ -66,6 +66,8 @@ class Options:
     keep_for: float = 7200.0
     #: Only say what would be done.
     check: bool = False
+    #: Take up the run that a killed exekutir left on a remote kommandir.
+    attach: bool = False
     #: How the display looks.
     format: str = "auto"
 
@@ -161,6 +163,12 @@ FORMAT = click.option(
     show_envvar=True,
     show_default=True,
     help="A board on a terminal and plain lines elsewhere; always plain lines; or events as JSON lines.",
+)
+
+ATTACH = click.option(
+    "--attach",
+    is_flag=True,
+    help="Take up what an exekutir that was killed left running on a remote kommandir, and finish the context.",
 )
 
 #: The options of the transitions, in the order in which the help shows them.

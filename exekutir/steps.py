@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from exekutir import remains, workspace
+from exekutir import kommandirs, remains, workspace
 from exekutir.job import Job, keep_variables
 from exekutir.kommandirs import Kommandir, requests
 from kommandir.errors import ExekutirError, ExitCode, JobError, StoppedError, UsageError, exit_code_of
@@ -37,8 +37,11 @@ def workspace_made(job: Job) -> None:
 def kommandir_workspace_updated(job: Job, kommandir: Kommandir) -> None:
     """The variables for the kommandir are complete, what the user wants done after that is done, and it has all of it.
 
-    Its workspace becomes equal to the exekutir's copy.
+    Its workspace becomes equal to the exekutir's copy, unless a run that is taken up again uses it.
     """
+    if job.options.attach:
+        kommandir.workspace_sent(job)
+        return
     requests.variables_updated(job, keep_peons=job.context == "cleanup" and remains.kept(job))
     if job.context != "cleanup":
         extra_command_run(job, "extra_kommandir_setup")
@@ -88,7 +91,7 @@ def _replaced(text: str, values: Mapping[str, str]) -> str:
 
 def caches_filled(job: Job, kommandir: Kommandir) -> None:
     """Fetch what all peons need once, into the workspace's cache; nothing where ``git_cache_args`` names nothing."""
-    if not job.setting("git_cache_args"):
+    if not job.setting("git_cache_args") or job.options.attach:
         return
     text = "- playbook:\n    filepath: playbooks/caches_filled.yml\n    inventory: inventory\n"
     result = kommandir.run_xn(job, text=text, deadline=job.deadline)
@@ -122,8 +125,9 @@ def good_setup_demanded(job: Job) -> None:
 
 
 def ever_made(job: Job) -> bool:
-    """Whether a ``setup`` came as far as a whole workspace; before that ``job.xn`` has done nothing."""
-    return any(entry.action == "workspace_made" for entry in job.workspace.journal.entries())
+    """Whether a ``setup`` came as far as a workspace and a kommandir; before that ``job.xn`` has done nothing."""
+    done = {entry.action for entry in job.workspace.journal.entries()}
+    return "workspace_made" in done and (kommandirs.is_here(job) or "kommandir_used" in done)
 
 
 def job_run(job: Job, kommandir: Kommandir) -> int:

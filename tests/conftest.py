@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.calls", "tests.detached_runs", "tests.remote_hosts"]
+pytest_plugins = ["tests.calls", "tests.detached_runs", "tests.remote_hosts", "tests.kommandirs"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -158,6 +158,14 @@ class Speaker:
         elif self.verbosity >= 1 and state:
             yield Sentence(f"{name} {state}{after}{message and f': {message}'}", "faint")
 
+    def _kommandir(self, event: Event) -> Iterator[Sentence]:
+        name, state = _word(event, "kommandir"), _word(event, "state")
+        message = one_line(event.get("message"), 600)
+        after = f" after {_seconds(event)}" if event.get("seconds") else ""
+        if state in ("created", "destroyed", "retired", "set up") or self.verbosity >= 1:
+            tone: Tone = "warn" if state == "retired" else "good"
+            yield Sentence(f"kommandir {name} {state}{after}{message and f': {message}'}", tone)
+
     def _waiting(self, event: Event) -> Iterator[Sentence]:
         since = f", since {_word(event, 'since')}" if event.get("since") else ""
         yield Sentence(f"waiting for {self.progress.waiting}{since}", "warn")
@@ -199,6 +207,7 @@ _SPEECH: dict[str, Callable[[Speaker, Event], Iterator[Sentence]]] = {
     "task_started": Speaker._task_started,
     "task_result": Speaker._task_result,
     "peon": Speaker._peon,
+    "kommandir": Speaker._kommandir,
     "waiting": Speaker._waiting,
     "warning": Speaker._warning,
 }

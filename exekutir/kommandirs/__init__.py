@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 
 from exekutir.job import Job
 from exekutir.kommandirs.kommandir import Kommandir
+from kommandir.errors import UsageError
 
 #: What a kommandir is called in inventories and locks.
 NAME = "kommandir"
@@ -46,6 +47,8 @@ def discovered(job: Job) -> AbstractContextManager[Kommandir]:
     kommandir, ProvisioningError, UnreachableError or KommandirError where none can be had.
     """
     if is_here(job):
+        if job.options.attach:
+            raise UsageError("--attach: this host is the kommandir, and nothing of a killed exekutir runs on here")
         from exekutir.kommandirs.in_place import discovered as in_place_discovered
 
         return in_place_discovered(job)

@@ -1,0 +1,132 @@
+"""Which generation of a remote kommandir a job uses, and a connection to it: its own, the current one, or a new one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exekutir import kommandirs
+from exekutir.generations import CREATING, Generation, Generations
+from exekutir.job import Job
+from exekutir.kommandirs import provision
+from exekutir.locks import lock_folder
+from exekutir.remote.control import Control
+from exekutir.remote.host import RemoteHost
+from exekutir.remote.host_keys import HostKeyError
+from kommandir.deadline import Deadline
+from kommandir.errors import ProvisioningError, TimeOutError, UnreachableError
+
+#: Seconds in which a kommandir that was ready before must answer; then another one takes its place.
+PATIENCE = 90.0
+#: Seconds between two attempts to connect.
+PAUSE = 0.3
+
+
+class AnotherHostError(ProvisioningError):
+    """A provisioning command told another host than it told before for the same generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A generation that answers."""
+
+    generation: Generation
+    told: dict[str, Any]
+    host: RemoteHost
+    #: root's connection.
+    control: Control
+
+
+def folder(job: Job) -> Path:
+    """Where what is known of the job's kommandir lies, beside its locks."""
+    return lock_folder(job.variables) / kommandirs.lock_name(job)
+
+
+def found(job: Job, generations: Generations, key: Path) -> Found:
+    """The generation on which the job is registered, else the current one, else a new one; it answers.
+
+    One that was ready and does not answer any more, or is another host than before, is retired, and a new one takes
+    its place: no state is bound to it. A new one that can't be had raises ProvisioningError, UnreachableError or
+    TimeOutError, and is finished or destroyed by whoever comes next. The setup lock must be held.
+    """
+    deadline = job.deadline.within(float(job.setting("kommandir_timeout")))
+    known = _known(job, generations)
+    if known is not None and known.state != CREATING:
+        try:
+            return _answering(job, known, key, deadline, patience=PATIENCE)
+        except HostKeyError:
+            raise
+        except (UnreachableError, AnotherHostError) as error:
+            deadline.check("the kommandir", host=known.name)
+            told_retired(job, generations.retire(known, error.what))
+    fresh = generations.begin(_provider(job))
+    return _answering(job, fresh, key, deadline, patience=deadline.remaining())
+
+
+def _known(job: Job, generations: Generations) -> Generation | None:
+    own = generations.of_job(job.uuid)
+    if own is not None:
+        return own
+    aged = generations.retire_aged(float(job.setting("kommandir_max_age")))
+    if aged is not None:
+        told_retired(job, aged)
+    return generations.current()
+
+
+def told_retired(job: Job, generation: Generation) -> None:
+    """Tell people that a generation takes no new jobs any more."""
+    job.events.emit("kommandir", kommandir=generation.name, state="retired", message=generation.why_retired)
+
+
+def _provider(job: Job) -> str:
+    return kommandirs.groups(job)[0]
+
+
+def _answering(job: Job, generation: Generation, key: Path, deadline: Deadline, *, patience: float) -> Found:
+    begun = time.monotonic()
+    told = provision.created(job, generation, key, deadline)
+    before = generation.host_vars.get("ssh_host_key")
+    if before and before != told.get("ssh_host_key"):
+        raise AnotherHostError(
+            "its provisioning command told another host than before: its host key differs",
+            host=generation.name,
+            hint="nobody logs in there; look at the provider, whether it lost the host",
+        )
+    host = provision.reached(job, generation, told, key)
+    control = _connected(job, host, deadline.within(patience))
+    try:
+        outcome = control.run(["sleep", "0.1"], deadline=deadline, cancellation=job.cancellation)
+        if not outcome.good:
+            raise UnreachableError(
+                f"it answers, but can't run `sleep 0.1`: {outcome.end}", host=host.name, why=outcome.stderr
+            )
+    except BaseException:
+        control.close()
+        raise
+    state = "created" if generation.state == CREATING else "found"
+    seconds = round(time.monotonic() - begun, 3)
+    job.events.emit("kommandir", kommandir=generation.name, state=state, seconds=seconds)
+    return Found(generation, told, host, control)
+
+
+def _connected(job: Job, host: RemoteHost, deadline: Deadline) -> Control:
+    """Try again and again, as a host that has just been made may still be starting."""
+    import select
+
+    begun = time.monotonic()
+    while True:
+        try:
+            return Control.opened(host, deadline=deadline, cancellation=job.cancellation)
+        except HostKeyError:
+            raise
+        except (UnreachableError, TimeOutError) as error:
+            if deadline.expired:
+                raise UnreachableError(
+                    f"it did not answer for {time.monotonic() - begun:.0f} s: {error.what}",
+                    host=host.name,
+                    why=error.why,
+                    hint="look at its console or log at the provider",
+                ) from error
+        select.select([job.cancellation.fileno()], [], [], min(PAUSE, deadline.remaining()))

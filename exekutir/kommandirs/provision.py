@@ -1,0 +1,147 @@
+"""The commands that create, discover and destroy a generation of a remote kommandir, run on the exekutir."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+from exekutir import kommandirs
+from exekutir.generations import Generation
+from exekutir.job import Job
+from exekutir.kommandirs.inventory import Templates
+from exekutir.remote.host import RemoteHost
+from kommandir import known_hosts
+from kommandir.cloud_command import Output, run_command
+from kommandir.deadline import Deadline
+from kommandir.errors import KommandirError, ProvisioningError
+
+DAY = 86400
+#: Days beyond its age for which a kommandir's lease lasts: ``exekutir reap`` destroys what everybody forgot.
+SPARE_DAYS = 4
+
+
+def created(job: Job, generation: Generation, key: Path, deadline: Deadline) -> dict[str, Any]:
+    """Have the generation's host created or discovered; its host variables come back and are in the workspace.
+
+    ``key`` is the private key with which root logs in there; its public half is beside it. Raises ProvisioningError,
+    TimeOutError or StoppedError as ``kommandir.provisioning.create`` does, UsageError for variables that are wrong.
+    """
+    from kommandir import provisioning
+
+    templates = Templates(job, _own(job, generation, key))
+    templates.demand_asserts()
+    told = provisioning.create(
+        job.workspace.path,
+        kommandirs.NAME,
+        templates.command("cloud_provisioning_command"),
+        templates.environment(),
+        deadline,
+        templates.command("cloud_destruction_command"),
+        templates.provider(),
+        kommandirs.lock_name(job),
+        _expires(job),
+        peon_name=generation.name,
+        means=provisioning.Means(
+            deadline=deadline,
+            cancellation=job.cancellation,
+            redactor=job.events.redactor,
+            templates={"ansible_ssh_args": _ssh_arguments(job, generation, key)},
+        ),
+    )
+    keys = known_hosts.keys_of(told, kommandirs.NAME)
+    if not keys:
+        raise ProvisioningError(
+            "its provisioning command printed no `ssh_host_key`, so nobody could tell it from another host",
+            host=generation.name,
+            hint="print the content of its /etc/ssh/ssh_host_ed25519_key.pub under that name",
+        )
+    try:
+        known_hosts.add(job.workspace.path, [generation.name], keys)
+    except OSError as error:
+        raise KommandirError(f"known_hosts can't be written: {error.strerror}") from error
+    return told
+
+
+def _ssh_arguments(job: Job, generation: Generation, key: Path) -> str:
+    """How Ansible's ssh reaches it: as ``RemoteHost`` does. Of an option that is given twice ssh takes the first."""
+    settings = (
+        "ControlMaster=auto",
+        "ControlPersist=30s",
+        "StrictHostKeyChecking=yes",
+        "IdentitiesOnly=yes",
+        f"IdentityFile={key}",
+        f"UserKnownHostsFile={known_hosts.path(job.workspace.path)}",
+        f"HostKeyAlias={generation.name}",
+    )
+    return shlex.join([word for setting in settings for word in ("-o", setting)])
+
+
+def reached(job: Job, generation: Generation, told: dict[str, Any], key: Path) -> RemoteHost:
+    """How root gets to a host with these variables."""
+    return RemoteHost.from_host_vars(generation.name, told, key=key, known_hosts=known_hosts.path(job.workspace.path))
+
+
+def destroyed(job: Job, generation: Generation, key: Path) -> None:
+    """Destroy the generation's host; what is gone is destroyed well. Raises ProvisioningError when it may be there."""
+    templates = Templates(job, _own(job, generation, key))
+    command = templates.command("cloud_destruction_command")
+    output = Output()
+    outcome = run_command(
+        command,
+        uuid=job.uuid,
+        environment={"WORKSPACE": str(job.workspace.path), **templates.environment()},
+        folder=job.workspace.path,
+        deadline=Deadline.after(float(job.setting("kommandir_timeout"))),
+        output=output,
+        doing=f"destroying the kommandir {generation.name}",
+    )
+    if outcome is not None and not outcome.good:
+        said = job.events.redactor.text(output.stderr.text or output.stdout.text)
+        raise ProvisioningError(
+            f"its destruction command failed: {outcome.end}",
+            host=generation.name,
+            why=said,
+            hint="run `exekutir cleanup` again; or destroy it by hand",
+        )
+
+
+def _expires(job: Job) -> int:
+    return int(time.time() + (float(job.setting("kommandir_max_age")) + SPARE_DAYS) * DAY)
+
+
+def _own(job: Job, generation: Generation, key: Path) -> dict[str, Any]:
+    """The variables by which the groups of peons, and any group of the user's, speak of this host."""
+    known = {
+        "peon_name": generation.name,
+        "uuid": kommandirs.lock_name(job),
+        "peon_expires": _expires(job),
+        "login_public_key": f"{key}.pub",
+        "provider_role": "kommandir",
+        "workspace": str(job.workspace.path),
+        "peon_memory": job.setting("kommandir_memory"),
+        "peon_processes": job.setting("kommandir_processes"),
+        "peon_uplink": job.setting("kommandir_uplink"),
+        "peon_image": job.setting("kommandir_image"),
+        "ansible_host": job.setting("kommandir_address"),
+        "ansible_port": job.setting("kommandir_port"),
+        "ansible_user": job.setting("kommandir_user"),
+        "ssh_host_key": job.setting("kommandir_host_key"),
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def key_made(folder: Path) -> Path:
+    """The key with which root logs in on every generation of a kommandir, made once in its folder of the locks."""
+    from exekutir import workspace
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        workspace.keyed(folder / "key", "root on kommandirs")
+    except OSError as error:
+        raise KommandirError(
+            f"the folder {folder} can't be used: {error.strerror or error}",
+            hint="make it writable, or name another one with the variable `lock_dir`",
+        ) from error
+    return folder / "key"

@@ -1,0 +1,68 @@
+"""Jobs on a remote kommandir, which tests share as jobs do, and the proof that nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from exekutir.generations import FILE_NAME
+from kommandir.providers import podman_engine
+from tests.calls import Calls
+
+PODMAN = '{"kommandir_groups": ["podman"]}'
+
+
+def containers(state: Path) -> list[str]:
+    """The names of the containers whose records are below ``state``."""
+    engine = podman_engine.Engine(f"{state}/podman")
+    return [str(one["Names"]) for one in engine.containers(f"label={podman_engine.STATE}={state}/podman")]
+
+
+def generations(state: Path, name: str = "podman-kommandir") -> list[dict[str, object]]:
+    """What is known of the generations of a kommandir."""
+    file = state / "locks" / name / FILE_NAME
+    return list(json.loads(file.read_text())["generations"]) if file.exists() else []
+
+
+@pytest.fixture(scope="session")
+def kommandir_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state folder whose podman kommandir lives as long as the tests of this process; it must be gone at the end."""
+    state = tmp_path_factory.mktemp("kommandir-state")
+    yield state
+    if generations(state):
+        last = Calls(tmp_path_factory.mktemp("last") / "ws", state, "ci")
+        last("setup", "-e", PODMAN)
+        last("cleanup", "-e", "stonith=true")
+    assert containers(state) == []
+
+
+@pytest.fixture
+def remote_calls(tmp_path: Path, kommandir_state: Path) -> Iterator[Callable[[str], Calls]]:
+    """Makes calls of jobs, each by its name a workspace of its own, on the podman kommandir that is shared."""
+    made: list[Calls] = []
+
+    def make(name: str = "ws", job: str | Path = "quickstart", state: Path = kommandir_state) -> Calls:
+        calls = Calls(tmp_path / name, state, job)
+        calls.environment = {"EXEKUTIR_EXTRA_VARS": PODMAN}
+        made.append(calls)
+        return calls
+
+    yield make
+    for calls in made:
+        if (calls.workspace / "exekutir_vars.yml").exists():
+            calls("cleanup", code=None)
+
+
+def users(state: Path, container: str) -> set[str]:
+    """The users of jobs on a podman kommandir."""
+    engine = podman_engine.Engine(f"{state}/podman")
+    text = engine.demand("exec", container, "ls", "/home")
+    return set(text.split())
+
+
+def killed(state: Path, container: str) -> None:
+    """Kill a podman kommandir, as a host that loses its power."""
+    podman_engine.Engine(f"{state}/podman").demand("kill", container)
