@@ -30,7 +30,7 @@ FILES = (DISK, RAM, STATE)
 _MANIFEST = "manifest.json"
 _NEW = ".new-template-"
 #: Change it when a template must be made anew, as the way of making changed.
-_FORMAT = 1
+_FORMAT = 2
 #: Seconds that a boot may take, and another process's making of a template; both stretch on a busy machine.
 BOOT = 600.0
 _PATIENCE = 900.0
@@ -68,9 +68,15 @@ def _whole(directory: str) -> bool:
     try:
         with open(f"{directory}/{_MANIFEST}", encoding="utf-8") as file:
             known = json.load(file)
-        return bool(known == {name: vm_image.marks(f"{directory}/{name}") for name in FILES})
+        return bool(known == {name: _marks(f"{directory}/{name}") for name in FILES})
     except (OSError, ValueError):
         return False
+
+
+def _marks(path: str) -> list[int]:
+    """What changes when the file is written to, and not when a cache is saved and restored."""
+    told = os.stat(path)
+    return [told.st_size, told.st_mtime_ns]
 
 
 @contextlib.contextmanager
@@ -203,7 +209,7 @@ def _finish(new: str) -> None:
     for entry in os.listdir(new):
         if entry not in FILES:
             os.unlink(f"{new}/{entry}")
-    marks = {name: vm_image.marks(f"{new}/{name}") for name in FILES}
+    marks = {name: _marks(f"{new}/{name}") for name in FILES}
     with open(f"{new}/{_MANIFEST}", "w", encoding="utf-8") as file:
         json.dump(marks, file)
 

@@ -133,7 +133,7 @@ def _keys_are_strict(qemu: Provider, told: dict[str, Any], name: str) -> None:
 
 def _nothing_of_the_host_is_reached(qemu: Provider, told: dict[str, Any], servers: list[list[object]]) -> None:
     gateway = [[2, "10.0.2.2", port] for _, _, port in servers]
-    attempt = {
+    attempt: dict[str, object] = {
         "servers": [*servers, *gateway, [2, "10.0.2.3", 53]],
         "abstract": [],
         "files": [str(qemu.caller.key)],
@@ -144,9 +144,10 @@ def _nothing_of_the_host_is_reached(qemu: Provider, told: dict[str, Any], server
 
 
 def _it_serves_as_a_kommandir(qemu: Provider, told: dict[str, Any]) -> None:
-    """systemd is up, sshd reads its directory, users have namespaces with overlays, and nothing of the build is left."""
+    """systemd is up, sshd reads its directory, users have namespaces with overlays, nothing of the build is left."""
     overlay = "userxattr,lowerdir=/usr,upperdir=/mnt/u,workdir=/mnt/w"
-    inner = f"mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/m && mount -t overlay o -o {overlay} /mnt/m && ls -d /mnt/m/bin"
+    inner = "mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/m"
+    inner += f" && mount -t overlay o -o {overlay} /mnt/m && ls -d /mnt/m/bin"
     script = f"""
     systemctl is-system-running --wait
     useradd -m jobber && grep -c ^jobber: /etc/subuid
@@ -193,7 +194,13 @@ def _await_state(qemu: Provider, peon: str, wanted: str) -> None:
 def test_an_uplink_does_not_lead_back_to_the_host(qemu: Provider, job: str, servers: list[list[object]]) -> None:
     told = qemu.create(f"uplink-{job}", job, "--uplink")
     gateway = [[2, "10.0.2.2", port] for _, _, port in servers]
-    attempt = {"servers": [*servers, *gateway], "abstract": [], "files": [], "protected": [], "processes": []}
+    attempt: dict[str, object] = {
+        "servers": [*servers, *gateway],
+        "abstract": [],
+        "files": [],
+        "protected": [],
+        "processes": [],
+    }
     assert _reached(qemu, told, attempt) == []
 
 
@@ -215,7 +222,7 @@ def test_a_killed_creation_leaves_nothing_that_destruction_does_not_find(qemu: P
 
 
 def test_an_ordinary_user_boots_one(
-    built: Path, own_caller: Caller, open_directory: Path, request: Any, job: str
+    built: Path, own_caller: Caller, open_directory: Path, request: pytest.FixtureRequest, job: str
 ) -> None:
     """Cold, from an image that somebody else built; and a template that is killed while it is made leaves nothing."""
     caller = request.getfixturevalue("other_caller") if os.geteuid() == 0 else own_caller
