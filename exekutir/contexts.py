@@ -20,7 +20,7 @@ from exekutir.job import Job
 from exekutir.locks import Holder, LockFolder
 from exekutir.options import Options
 from exekutir.workspace import Workspace
-from kommandir import atomic
+from kommandir import atomic, xn
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
 from kommandir.errors import ExekutirError, ExitCode, KommandirError, exit_code_of
@@ -118,6 +118,8 @@ def _recorded(job: Job, errors: TextIO) -> int:
 
 
 def _started(job: Job) -> None:
+    if job.context != "run":  # which is refused where a setup was killed, and that is still to be gone on with
+        xn.closed(job.workspace.kommandir, begins=job.context)
     names = ("uuid", "job_path", "job_name", "lock_dir", "kommandir_groups")
     known = {name: job.variables[name] for name in names if job.variables.get(name)}
     job.workspace.record_exit("exekutir", job.context, None)
@@ -139,6 +141,7 @@ def _finished(job: Job, code: int, reason: str, seconds: float) -> None:
     with contextlib.suppress(KommandirError, OSError):
         job.workspace.journal.append("context_finished", context=job.context, exit_code=code)
         job.workspace.record_exit("exekutir", job.context, code)
+        xn.closed(job.workspace.kommandir)
 
 
 def verdict_shown(name: str, options: Options, code: int) -> None:

@@ -54,9 +54,22 @@ def xn(context: str, workspace: Path, file: str, arguments: tuple[str, ...], **v
 def run(context: str, workspace: Path, verbosity: int, timeout: float | None) -> None:
     """Run the job.xn of a kommandir's WORKSPACE for CONTEXT.
 
-    The exit code says whose fault it was, as that of `exekutir` does.
+    Where an earlier call for CONTEXT was killed, it goes on there. The exit code says whose fault it was, as that of
+    `exekutir` does.
     """
-    _ended(lambda: int(_performed(context, workspace, "job.xn", (), verbosity=verbosity, timeout=timeout).outcome))
+
+    def work() -> int:
+        from kommandir import xn as job
+
+        try:
+            result = _performed(
+                context, workspace, str(workspace / "job.xn"), (), verbosity=verbosity, timeout=timeout, durable=True
+            )
+        finally:
+            job.closed(workspace)
+        return int(result.outcome)
+
+    _ended(work)
 
 
 @main.command()
@@ -186,6 +199,7 @@ def _performed(
     *,
     verbosity: int,
     timeout: float | None,
+    durable: bool = False,
 ) -> XnResult:
     from kommandir import xn as job
     from kommandir.cancellation import Cancellation
@@ -208,6 +222,7 @@ def _performed(
                 deadline=Deadline.after(timeout),
                 cancellation=cancellation,
                 events=_events(workspace, variables, context),
+                durable=durable,
             )
         )
     _failures_told(result, workspace)

@@ -22,6 +22,7 @@ class Presenter:
             "task_started": self._task,
             "task_result": self._result,
             "output": self._output,
+            "resumed": self._resumed,
             "warning": lambda event: self._told(f"warning: {event['message']}"),
         }
 
@@ -34,6 +35,9 @@ class Presenter:
     def _told(self, line: str) -> None:
         self._stderr.write(line + "\n")
         self._stderr.flush()
+
+    def _resumed(self, event: Event) -> None:
+        self._told(f"== it was killed before; these have been done: {', '.join(event['done']) or 'none'}")
 
     def _started(self, event: Event) -> None:
         self._told(f"== {event['index']}/{event['total']} {event['kind']} {event['name']}")

@@ -16,9 +16,17 @@ from kommandir.process import GRACE, tagged
 STEP_TAG = "EXEKUTIR_STEP"
 
 
-def marks(uuid: str) -> dict[str, str]:
-    """The environment that marks the processes of a new step of the job ``uuid`` ("" for none in particular)."""
-    return {JOB_TAG: uuid or "standalone", STEP_TAG: os.urandom(8).hex()}
+def new_mark() -> str:
+    """A mark that no step has yet."""
+    return os.urandom(8).hex()
+
+
+def marks(uuid: str, mark: str = "") -> dict[str, str]:
+    """The environment that marks the processes of a step of the job ``uuid`` ("" for none in particular).
+
+    Without a ``mark`` it is that of a new step.
+    """
+    return {JOB_TAG: uuid or "standalone", STEP_TAG: mark or new_mark()}
 
 
 def end(mark: str, grace: float = GRACE) -> int:

@@ -277,7 +277,7 @@ class Engine:
         call = machine.next_call(queued=False)
         if call is not None:
             self.flush()
-            self._run_inline(call)
+            self._perform_inline(self._jobs(call, range(call.left)))
             return True
         self.flush()
         return not mail.empty() or self._wait(until, wait=wait)
@@ -329,7 +329,7 @@ class Engine:
                 call = self.machine.next_call(queued=True)
                 if call is None:
                     break
-                self._backlog.extend(self._jobs(call))
+                self._backlog.extend(self._jobs(call, range(call.left)))
                 continue
             job = self._backlog.popleft()
             if not job.answered:
@@ -360,13 +360,17 @@ class Engine:
         self._held_since = self._held_since or now
         return True
 
-    def run_again(self, call: Call) -> None:
-        """Has the calls of a step made that have not come back, because the process that made them has died."""
-        self._backlog.extend(job for job in self._jobs(call, len(call.inputs)) if call.outcomes[job.at] is None)
+    def run_again(self, call: Call, places: Iterable[int]) -> None:
+        """Has these calls of a step made once more, because the process that made them has died."""
+        jobs = self._jobs(call, places)
+        if call.step.quick:
+            self._mail.put(lambda: self._perform_inline(jobs))
+        else:
+            self._backlog.extend(jobs)
 
-    def _jobs(self, call: Call, count: int | None = None) -> list[Job]:
+    def _jobs(self, call: Call, places: Iterable[int]) -> list[Job]:
         step = PlanStep(call.plan, call.step)
-        return [Job(call, at, RunningStep(call.plan, step)) for at in range(call.left if count is None else count)]
+        return [Job(call, at, RunningStep(call.plan, step)) for at in places]
 
     def _begin(self, job: Job) -> None:
         """A job begins: its deadline is set."""
@@ -380,8 +384,8 @@ class Engine:
         # What the action still does in its thread nobody can end; its answer counts no more.
         self._answered(job, outcomes.timed_out(job.call.plan.name, job.call.step, limit))
 
-    def _run_inline(self, call: Call) -> None:
-        for job in self._jobs(call):
+    def _perform_inline(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
             if self._cancelled is not None:
                 self._answered(job, outcomes.never_begun(self._cancelled))
                 continue

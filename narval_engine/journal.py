@@ -4,6 +4,9 @@ Two kinds of safety, and two prices. What is written survives the death of the p
 handed to the kernel with each batch. It survives the death of the machine once it is synced: that is done in batches
 too, at the latest ``sync_every`` seconds later, or with each write for ``sync_every=0``. A machine that dies loses the
 last moments, never the order: what is left is always a prefix.
+
+Beside the facts there is room for what a program has to find again itself: ``labels``, texts by name that say whose
+plans these are, and ``notes``, an append-only list of records.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -27,7 +30,11 @@ VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, facts TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS labels (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, note TEXT NOT NULL);
 """
+_NOTE = "INSERT INTO notes (note) VALUES (?)"
+_NOTES = "SELECT note FROM notes ORDER BY number"
 _INSERT = "INSERT INTO batches (facts) VALUES (?)"
 _ALL = "SELECT facts FROM batches ORDER BY number"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -35,6 +42,10 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 class JournalError(Exception):
     """A journal cannot be opened, read or written; the message says which file and why."""
+
+
+class JournalBusyError(JournalError):
+    """Another process is writing the journal."""
 
 
 class JournalLostError(JournalError):
@@ -74,6 +85,8 @@ class SqliteJournal:
         self._dirty = threading.Event()
         self._closing = threading.Event()
         self._syncing: threading.Thread | None = None
+        #: Notes are written from any thread.
+        self._writing = threading.Lock()
         #: Elements whose content the journal has, so that it is written once.
         self._known: set[int] = set()
         self._lock = -1
@@ -112,7 +125,7 @@ class SqliteJournal:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise JournalError(f"{self.path}: another process is writing this journal") from error
+            raise JournalBusyError(f"{self.path}: another process is writing this journal") from error
 
     def _unlock(self) -> None:
         if self._lock >= 0:
@@ -121,13 +134,56 @@ class SqliteJournal:
 
     def write(self, facts: Iterable[Fact]) -> None:
         """Keeps the facts, all or none. Raises JournalError; encoding.EncodingError for what no file can hold."""
-        batch = _encode([self._record(fact) for fact in facts])
+        self._insert(_INSERT, _encode([self._record(fact) for fact in facts]))
+
+    def note(self, record: Mapping[str, Any]) -> None:
+        """Keeps a record of plain data that JSON can hold; from any thread. Raises JournalLostError."""
+        self._insert(_NOTE, _encode(record))
+
+    def _insert(self, statement: str, text: str) -> None:
         try:
-            self._database.execute(_INSERT, (batch,))
+            with self._writing:
+                self._database.execute(statement, (text,))
         except sqlite3.Error as error:
             raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
         if self._sync_every and not self._dirty.is_set():
             self._dirty.set()
+
+    def notes(self) -> Iterator[dict[str, Any]]:
+        """All notes in the order in which they were written. Raises JournalError."""
+        try:
+            yield from (json.loads(text) for (text,) in self._database.execute(_NOTES))
+        except (sqlite3.Error, ValueError) as error:
+            raise JournalError(f"{self.path}: the notes of the journal cannot be read: {error}") from error
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What ``begin`` and ``label`` were told. Raises JournalError."""
+        try:
+            return dict(self._database.execute("SELECT name, value FROM labels"))
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: the journal cannot be read: {error}") from error
+
+    def begin(self, labels: Mapping[str, str]) -> None:
+        """Forgets all that it has and begins anew, in one step. Raises JournalLostError."""
+        try:
+            with self._writing:
+                self._database.execute("BEGIN IMMEDIATE")
+                for table in ("batches", "notes", "labels"):
+                    self._database.execute(f"DELETE FROM {table}")  # noqa: S608 -- the names stand above
+                self._database.executemany("INSERT INTO labels VALUES (?, ?)", labels.items())
+                self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
+        self._known.clear()
+
+    def label(self, name: str, value: str) -> None:
+        """Adds a label, or changes it. Raises JournalLostError."""
+        try:
+            with self._writing:
+                self._database.execute("INSERT OR REPLACE INTO labels VALUES (?, ?)", (name, value))
+        except sqlite3.Error as error:
+            raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
 
     def _sync_in_batches(self) -> None:
         while not self._closing.wait(self._sync_every):

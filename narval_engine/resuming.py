@@ -7,6 +7,7 @@ action is declared idempotent; then it is run again with the same inputs. A step
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from narval_engine import encoding, outcomes
@@ -20,17 +21,34 @@ from narval_engine.progress import potentially_fireable
 from narval_engine.world import Fact, World
 
 _Calls = dict[tuple[int, int], dict[int, tuple[list[int], str]]]
+#: Of a call that was cut off (plan, id of its step, its inputs) how it counts as having ended; ``None``: make it again.
+CutOff = Callable[[Plan, str, dict[str, Any]], Outcome | None]
 
 
-def resume(engine: Engine, journal: SqliteJournal) -> None:
+def by_declaration(plan: Plan, step: str, _inputs: dict[str, Any]) -> Outcome | None:
+    """A call of an action that is declared idempotent is made again, any other was interrupted."""
+    action = plan.program.steps[plan.program.step_numbers[step]].action
+    return None if action is not None and action.options.idempotent else interrupted(plan, step)
+
+
+def resume(
+    engine: Engine,
+    journal: SqliteJournal,
+    *,
+    cut_off: CutOff = by_declaration,
+    restored: Callable[[], object] = lambda: None,
+) -> None:
     """Brings an engine that has its recipes and nothing else to the state that the journal ends with.
 
-    ``Engine.run`` then goes on. Raises JournalError where the journal does not fit the recipes.
+    ``restored`` is called when memory and plans are as they were, before anything follows. Then ``cut_off`` is asked
+    of each call that was under way, for a program that knows more of its calls than their declaration says.
+    ``Engine.run`` goes on from there. Raises JournalError where the journal does not fit the recipes.
     """
     replay = replayed(engine, journal)
     journal.known(replay.elements)
     replay.clear()
-    follow_up(engine, replay)
+    restored()
+    follow_up(engine, replay, cut_off)
 
 
 def replayed(engine: Engine, journal: SqliteJournal) -> Replay:
@@ -141,7 +159,7 @@ class Replay:
             queue.remove((plan, number))
 
 
-def follow_up(engine: Engine, replay: Replay) -> None:
+def follow_up(engine: Engine, replay: Replay, cut_off: CutOff = by_declaration) -> None:
     """What a process that died would have done next."""
     machine = engine.machine
     machine.now = engine.clock.now()
@@ -155,7 +173,7 @@ def follow_up(engine: Engine, replay: Replay) -> None:
     for plan in list(machine.world.plans.values()):
         for number, state in enumerate(plan.step_states):
             if state == RUNNING:
-                _follow_step(engine, plan, number, replay)
+                _follow_step(engine, plan, number, replay, cut_off)
     for element in list(machine.world.memory):
         if element.type == "start-plan" and not element.outdated:
             machine.world.fresh.append(element)
@@ -169,7 +187,7 @@ def _follow_transitions(machine: Machine, plan: Plan) -> None:
             machine.agenda.evaluate.append((plan, number))
 
 
-def _follow_step(engine: Engine, plan: Plan, number: int, replay: Replay) -> None:
+def _follow_step(engine: Engine, plan: Plan, number: int, replay: Replay, cut_off: CutOff) -> None:
     step, machine = plan.program.steps[number], engine.machine
     if step.is_recipe:
         child = plan.children.get(number)
@@ -185,14 +203,18 @@ def _follow_step(engine: Engine, plan: Plan, number: int, replay: Replay) -> Non
         call.left -= 1
     if call.left == 0:
         machine.all_ended(call)
-    elif step.action is not None and step.action.options.idempotent:
-        engine.run_again(call)
-    else:
-        for at in [at for at, outcome in enumerate(call.outcomes) if outcome is None]:
-            machine.call_ended(call, at, interrupted(plan, step.id))
+        return
+    left = [at for at, outcome in enumerate(call.outcomes) if outcome is None]
+    ended = {at: cut_off(plan, step.id, call.inputs[at]) for at in left}
+    again = [at for at in left if ended[at] is None]
+    if again:
+        engine.run_again(call, again)
+    for at, outcome in ended.items():
+        if outcome is not None:
+            machine.call_ended(call, at, outcome)
 
 
-def interrupted(plan: Plan, step: str) -> Outcome:
-    """The outcome of a step that was cut off."""
-    message = f"step {step!r} of {plan.name} was running when the process that ran it died"
-    return outcomes.failure("interrupted", message, plan=plan.eid, step=step)
+def interrupted(plan: Plan, step: str, message: str = "", **data: Any) -> Outcome:
+    """The outcome of a step that was cut off; ``data`` are further attributes of its error element."""
+    message = message or f"step {step!r} of {plan.name} was running when the process that ran it died"
+    return outcomes.failure("interrupted", message, plan=plan.eid, step=step, **data)

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from exekutir.display.progress import Progress
 from exekutir.results.cleaning import clean, one_line, tail
 from exekutir.results.conventions import BAD, CONSEQUENCE, task_name
-from exekutir.results.wording import count, duration, meaning
+from exekutir.results.wording import count, duration, meaning, names
 
 Event = dict[str, Any]
 Tone = Literal["plain", "good", "bad", "warn", "faint", "strong"]
@@ -89,6 +89,13 @@ class Speaker:
             yield Sentence(detail, "good")
         elif self.verbosity >= 2:
             yield Sentence(f"{_word(event, 'phase')} good after {_seconds(event)}", "faint")
+
+    def _resumed(self, event: Event) -> Iterator[Sentence]:
+        done, again, interrupted = (_listed(event, key) for key in ("done", "again", "interrupted"))
+        told = f"it was killed before and goes on: {count(len(done), 'step')} done"
+        told += f"; begun again: {names(again)}" if again else ""
+        told += f"; cut off: {names(interrupted)}" if interrupted else ""
+        yield Sentence(told, "warn", done if self.verbosity >= 1 else ())
 
     def _step_started(self, event: Event) -> Iterator[Sentence]:
         if (self.log and event.get("kind") != "variable") or self.verbosity >= 1:
@@ -179,6 +186,11 @@ def _word(event: Event, key: str) -> str:
     return one_line(event.get(key), 200)
 
 
+def _listed(event: Event, key: str) -> list[str]:
+    value = event.get(key)
+    return [one_line(item, 200) for item in value] if isinstance(value, list) else []
+
+
 def _seconds(event: Event) -> str:
     value = event.get("seconds")
     return duration(float(value)) if isinstance(value, int | float) and 0 <= value < 1e12 else "?"
@@ -201,6 +213,7 @@ _SPEECH: dict[str, Callable[[Speaker, Event], Iterator[Sentence]]] = {
     "context_finished": Speaker._context_finished,
     "phase_started": Speaker._phase_started,
     "phase_finished": Speaker._phase_finished,
+    "resumed": Speaker._resumed,
     "step_started": Speaker._step_started,
     "step_finished": Speaker._step_finished,
     "output": Speaker._output,

@@ -52,6 +52,7 @@ class InPlace:
                 cancellation=job.cancellation,
                 events=job.events,
                 check=job.options.check,
+                durable=file is not None,
             )
         )
 

@@ -51,6 +51,8 @@ class Collector:
     def __init__(self) -> None:
         self._job = Job()
         self._contexts: dict[str, Context] = {}
+        #: The call of a context before the last one: where it was killed, the last one may go on with it.
+        self._former: dict[str, Context] = {}
         self._takers: dict[str, Callable[[Context, Event], None]] = {
             "context_finished": _context_finished,
             "phase_started": _phase_started,
@@ -79,9 +81,11 @@ class Collector:
         taker = self._takers.get(kind) if isinstance(kind, str) else None
         if taker:
             taker(context, event)
+        elif kind == "resumed":
+            _resumed(context, self._former.pop(name, Context(name)), event)
 
     def _context_started(self, name: str, event: Event) -> None:
-        self._contexts.pop(name, None)
+        self._former[name] = self._contexts.pop(name, Context(name))
         job = self._job
         job.name = _text(event, "job_name") or job.name
         job.uuid = _text(event, "uuid") or job.uuid
@@ -99,6 +103,35 @@ class Collector:
         ordered = sorted(self._contexts.values(), key=lambda context: rank.get(context.name, len(rank)))
         self._job.contexts = {context.name: context for context in ordered}
         return self._job
+
+
+def _resumed(context: Context, former: Context, event: Event) -> None:
+    """What a killed call did belongs to the one that goes on with it, but for the steps that are run again."""
+    for key in _names(event, "again"):
+        former.steps.pop(key, None)
+        for peon in former.peons.values():
+            _forget(peon, key)
+    for key in _names(event, "done"):
+        former.steps.setdefault(key, Step(key, "", key, outcome="ok"))
+    context.started = former.started or context.started
+    context.steps = {**former.steps, **context.steps}
+    context.peons = {**former.peons, **context.peons}
+    context.warnings = [*former.warnings, *context.warnings][:KEPT_WARNINGS]
+
+
+def _names(event: Event, key: str) -> list[str]:
+    value = event.get(key)
+    return [one_line(item) for item in value] if isinstance(value, list) else []
+
+
+def _forget(peon: Peon, step: str) -> None:
+    """What the tasks of a step did on a peon counts no more."""
+    for key in [key for key in peon.groups if key[0] == step]:
+        group = peon.groups.pop(key)
+        peon.seconds -= group.seconds
+        for outcome, number in group.counts.items():
+            peon.counts[outcome] = peon.counts.get(outcome, 0) - number
+    peon.failures = [failure for failure in peon.failures if failure.step != step]
 
 
 def _text(event: Event, key: str, limit: int = 300) -> str:
@@ -317,7 +350,9 @@ def _has_failures(context: Context, key: str) -> bool:
 
 def _step_failure(context: Context, step: Step) -> Failure:
     ended = "it failed" if step.exit_code is None else f"exit code {step.exit_code}"
-    if step.outcome == "interrupted":
+    if step.outcome == "interrupted" and step.exit_code == ExitCode.KOMMANDIR_FAILED:
+        ended = "it was under way when exekutir was killed"
+    elif step.outcome == "interrupted":
         ended = f"interrupted: {context.reason or meaning(context.exit_code)}"
     tested = step.kind == "command" and step.outcome == "failed"
     return Failure(

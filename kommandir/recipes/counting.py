@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from kommandir.errors import ExitCode
 from kommandir.failure import Failure
+from kommandir.xn.call_notes import unpacked
 from kommandir.xn.request import StepResult, XnResult
 from narval_engine import ErrorElement, Plan
 
@@ -34,6 +35,8 @@ class Counted:
 
     def __init__(self) -> None:
         self._found: dict[int, StepResult] = {}
+        #: The plans whose failures a run that was killed had counted.
+        self.plans: set[int] = set()
 
     @property
     def stopped(self) -> bool:
@@ -43,6 +46,13 @@ class Counted:
     def add(self, order: int, result: StepResult) -> None:
         """Count the failure of the step that was the ``order``-th to end."""
         self._found[order] = result
+
+    def restore(self, kept: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Count again what a run that was killed had counted."""
+        for record in kept.get("counted", ()):
+            self.plans.add(record["plan"])
+            for order, result in record["failures"]:
+                self.add(order, unpacked(result))
 
     def stop(self, outcome: ExitCode, failure: Failure) -> None:
         """Count that everything was stopped."""

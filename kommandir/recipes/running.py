@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+from typing import TYPE_CHECKING
 
 from kommandir.errors import ExekutirError, ExitCode, TimeOutError, UsageError
 from kommandir.failure import Failure
@@ -13,9 +15,14 @@ from kommandir.recipes.counting import Counted, own_error, unhandled
 from kommandir.recipes.pipelines import Pipelines
 from kommandir.recipes.reading import Recipes
 from kommandir.recipes.stopping import watched
-from kommandir.xn.request import XnRequest, XnResult, outcome_of
+from kommandir.xn.call_notes import CallNotes, packed
+from kommandir.xn.request import StepResult, XnRequest, XnResult, outcome_of
 from kommandir.xn.surroundings import Surroundings
 from narval_engine import Engine, Event, Plan
+from narval_engine.journal import JournalLostError
+
+if TYPE_CHECKING:
+    from kommandir.xn.run_journal import RunJournal
 
 #: Calls that run at the same time; most of them wait for a peon.
 PARALLEL = 16
@@ -24,6 +31,8 @@ PARALLEL = 16
 def run(request: XnRequest, recipes: Recipes) -> XnResult:
     """Run the first recipe, with the steps that take part in the request's context, and whatever plans that starts.
 
+    A durable run goes on where an earlier one of the same context was killed.
+
     Returns when nothing more can happen. The result is that of the first step that failed in a plan that failed: an
     error that a transition handled does not count, unless ``job.fail`` says so. A plan that waits for what can't come
     any more is a mistake of the job (exit code 2).
@@ -31,10 +40,17 @@ def run(request: XnRequest, recipes: Recipes) -> XnResult:
     if request.check:
         _say(request, recipes)
     elif not contexts.is_empty(recipes.recipes[0], recipes.recipes, recipes.contexts, request.context):
-        surroundings = Surroundings(request)
-        with contextlib.closing(surroundings):
+        with contextlib.closing(Surroundings(request)) as surroundings:
             return _Run(surroundings, recipes).result()
     return XnResult(exit_code=0, outcome=ExitCode.GOOD)
+
+
+def _journal(request: XnRequest) -> RunJournal | None:
+    if not request.durable:
+        return None
+    from kommandir.xn.run_journal import opened
+
+    return opened(request)
 
 
 def _say(request: XnRequest, recipes: Recipes) -> None:
@@ -50,44 +66,75 @@ class _Run:
 
     def __init__(self, surroundings: Surroundings, recipes: Recipes) -> None:
         self.request, self.recipes = surroundings.request, recipes
-        self.calls = Calls(surroundings)
-        self.pipelines = Pipelines()
+        self.journal = _journal(self.request)
+        self.notes = CallNotes(self.journal.kept if self.journal else None)
+        surroundings.keep = self.notes.note
+        self.calls = Calls(surroundings, self.notes)
+        self.pipelines = Pipelines(self.notes)
         self.counted = Counted()
 
     def result(self) -> XnResult:
         registry = registered(self.calls.performing(self.pipelines.start))
-        with Engine(registry, workers=PARALLEL) as engine:
-            self.pipelines.post = engine.post_element
-            engine.add_recipes(
-                contexts.restricted(recipe, self.recipes.contexts, self.request.context)
-                for recipe in self.recipes.recipes
-            )
-            engine.subscribe(self._told)
-            engine.start_plan(self.recipes.recipes[0].full_name)
-            with watched(self.request, engine.cancel):
-                engine.run()
-            self.calls.ended()
-            self._stopped()
-            for plan in engine.plans:
-                if plan.waiting:
-                    self._waits(plan)
+        kept = self.journal.kept if self.journal else None
+        with Engine(registry, workers=PARALLEL, journal=kept) as engine:
+            try:
+                self._run(engine)
+            except JournalLostError as error:
+                from kommandir.xn.run_journal import unwritable
+
+                self.notes.strays_ended()
+                raise unwritable(error) from error
         return self.counted.result()
+
+    def _run(self, engine: Engine) -> None:
+        self.pipelines.post = engine.post_element
+        engine.add_recipes(
+            contexts.restricted(recipe, self.recipes.contexts, self.request.context) for recipe in self.recipes.recipes
+        )
+        engine.subscribe(self._told)
+        first = self.recipes.recipes[0].full_name
+        with watched(self.request, engine.cancel):
+            if self.journal is None:
+                engine.start_plan(first)
+            else:
+                restored = functools.partial(self._restored, engine)
+                self.journal.begin(engine, first, restored=restored, cut_off=self.calls.cut_off)
+            engine.run()
+        self.calls.ended()
+        self._stopped()
+        for plan in engine.plans:
+            if plan.waiting:
+                self._waits(plan)
+
+    def _restored(self, engine: Engine) -> None:
+        """Know again what the run that was killed knew, and what had failed in it."""
+        self.notes.read()
+        self.calls.restored()
+        self.counted.restore(self.notes.others)
+        self.notes.resumed(self.request.events)
+        for plan in engine.plans:
+            if plan.over and plan.parent is None and plan.eid not in self.counted.plans:
+                self._count(plan)
+        self.pipelines.restored(engine.plans, engine.memory)
 
     def _told(self, event: Event) -> None:
         """A plan that was started by itself has ended."""
         plan = event.plan
-        if event.kind != "plan_ended" or plan is None or plan.parent is not None:
+        if event.kind == "plan_ended" and plan is not None and plan.parent is None:
+            self._count(plan)
+            self.pipelines.ended(plan)
+
+    def _count(self, plan: Plan) -> None:
+        """What failed in a plan that has ended counts."""
+        if plan.state != "failed" or plan.cancelled is not None:
             return
-        if plan.state == "failed" and plan.cancelled is None:
-            for step, error in unhandled(plan):
-                name = str(getattr(error, "call", ""))
-                known = self.calls.counts(name)
-                if known is not None:
-                    self.counted.add(*known)
-                else:
-                    order, failed = own_error(plan, step, error, self.calls)
-                    self.counted.add(order, failed)
-        self.pipelines.ended(plan)
+        found: list[tuple[int, StepResult]] = []
+        for step, error in unhandled(plan):
+            known = self.calls.counts(str(getattr(error, "call", "")))
+            found.append(known if known is not None else own_error(plan, step, error, self.calls))
+        for order, failed in found:
+            self.counted.add(order, failed)
+        self.notes.note("counted", plan=plan.eid, failures=[[order, packed(failed)] for order, failed in found])
 
     def _stopped(self) -> None:
         """What a signal or the deadline ended, where it was no step that was ended."""

@@ -26,11 +26,11 @@ class StepSurroundings(Surroundings):
     defaults: Mapping[str, str]
 
     @classmethod
-    def of(cls, whole: Surroundings, item: StepItem, name: str) -> StepSurroundings:
+    def of(cls, whole: Surroundings, item: StepItem, name: str, mark: str) -> StepSurroundings:
         """The surroundings of a call under the name ``name``, with the deadline of its step."""
         made = cls.__new__(cls)
         made.__dict__.update(copy.copy(whole.__dict__))
-        made.name, made.peon, made.defaults = name, item.peon, {}
+        made.name, made.peon, made.defaults, made.mark = name, item.peon, {}, mark
         limit = running().remaining
         made.request = dataclasses.replace(
             whole.request,
@@ -63,12 +63,22 @@ class Names:
         self._given: dict[str, int] = {}
         self._lock = threading.Lock()
 
+    @staticmethod
+    def base(step: str, peon: str) -> str:
+        """The step and its peon."""
+        return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{step}-{peon}" if peon else step)
+
     def given(self, step: str, peon: str) -> str:
         """The step, its peon, and a number from the second time on."""
-        name = self._prefix + re.sub(r"[^A-Za-z0-9_.-]", "_", f"{step}-{peon}" if peon else step)
+        base = self.base(step, peon)
+        number = self.take(base)
+        return self._prefix + (base if number == 1 else f"{base}-{number}")
+
+    def take(self, base: str) -> int:
+        """One more name with this base is given; how many there are now comes back."""
         with self._lock:
-            number = self._given[name] = self._given.get(name, 0) + 1
-        return name if number == 1 else f"{name}-{number}"
+            number = self._given[base] = self._given.get(base, 0) + 1
+        return number
 
 
 def prefix_of(whole: Surroundings) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kommandir.mistakes import Mistake
     from kommandir.xn.request import Failure, XnRequest, XnResult
 
-__all__ = ["Failure", "XnRequest", "XnResult", "check", "run"]
+__all__ = ["Failure", "XnRequest", "XnResult", "check", "closed", "run"]
 
 
 def check(file: Path | None, text: str | None, *, context: str | None = None) -> list[Mistake]:
@@ -26,12 +26,25 @@ def check(file: Path | None, text: str | None, *, context: str | None = None) ->
 def run(request: XnRequest) -> XnResult:
     """Run the items that take part in the request's context, in their order, until one fails.
 
-    Raises MistakesError, before anything is run, when anything is wrong anywhere in the file; whatever goes wrong in a
-    step is in the result.
+    A durable run goes on where an earlier one of the same context was killed.
+
+    Raises MistakesError, before anything is run, when anything is wrong anywhere in the file; LockError or
+    KommandirError where the journal of a durable one can't be had. Whatever goes wrong in a step is in the result.
     """
     from kommandir.xn.running import run as run_items
 
     return run_items(request)
+
+
+def closed(workspace: Path, *, begins: str | None = None) -> None:
+    """A durable run that this process has made in ``workspace`` has ended, and who has to know that was told.
+
+    Until then the next call of the same context goes on with it. ``begins`` is the name of a context that begins: the
+    run of any other one that was killed is given up.
+    """
+    from kommandir.xn import run_journal
+
+    run_journal.closed(workspace, begins=begins)
 
 
 def __getattr__(name: str) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from kommandir import atomic, redaction, yamlfile
+from kommandir import atomic
 from kommandir.errors import ExitCode, KommandirError, UsageError
 from kommandir.failure import Failure
 from kommandir.playbook import running, strategy
@@ -101,7 +101,7 @@ def arguments(item: Item, surroundings: Surroundings, *, written: Path) -> list[
         found += ["--inventory", str(inventory)]
     varsfile = surroundings.file(item, "varsfile")
     if varsfile is not None and varsfile.is_file():
-        _secrets_noted(varsfile, surroundings)
+        surroundings.note_secrets(varsfile)
         found += ["--extra-vars", f"@{varsfile}"]
     found += ["--extra-vars", f"@{written}"]
     if limit := request.limit or surroundings.text(item, "limit"):
@@ -134,11 +134,6 @@ def _own_variables_written(private: Path, surroundings: Surroundings) -> Path:
     path = private / "adept_variables.json"
     atomic.write(path, json.dumps(own_variables(surroundings)), mode=0o600, durable=False)
     return path
-
-
-def _secrets_noted(file: Path, surroundings: Surroundings) -> None:
-    with contextlib.suppress(UsageError):  # what is wrong with the file is for Ansible to say, with its own rules
-        surroundings.redactor.add(redaction.secret_values(yamlfile.mapping(file).value))
 
 
 @contextlib.contextmanager

@@ -235,6 +235,8 @@ class Checking:
 
     def text(self, way: Way, key: Key, value: Any) -> str | None:
         """The text of a key; None where there is none."""
+        if key.is_switch:
+            return self.switch(way, key, value)
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
@@ -250,6 +252,14 @@ class Checking:
         elif text == "-" and not key.dash and key.name.endswith("file"):
             self.wrong(way, f"`{key.name}` can't be `-`", key.meaning)
         return text
+
+    def switch(self, way: Way, key: Key, value: Any) -> str | None:
+        """``yes`` or ``no``, however it is written."""
+        text = str(value).strip().lower()
+        if text not in ("yes", "no", "true", "false"):
+            self.wrong(way, f"`{key.name}` must be `yes` or `no`, found {_called(value)}", key.meaning)
+            return None
+        return "yes" if text in ("yes", "true") else "no"
 
     def arguments(self, way: Way, text: str) -> None:
         """Check that ``arguments`` can be split into words."""

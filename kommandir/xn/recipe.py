@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kommandir.xn.command import run_command
@@ -23,8 +23,9 @@ ACTIONS: dict[str, Callable[[Item, Surroundings], StepResult]] = {
     "ansible.playbook": run_playbook,
 }
 
-#: Runs an action on an item and says what came of it; the runner puts its events around the action here.
-Performer = Callable[[Callable[[Item, Surroundings], StepResult], Item], StepResult]
+#: Runs an action on the item that is among the inputs of a call, and says what came of it; the runner puts its events
+#: around the action here.
+Performer = Callable[[Callable[[Item, Surroundings], StepResult], Item, Mapping[str, Any]], StepResult]
 
 
 def register(registry: Registry, perform: Performer) -> None:
@@ -35,7 +36,7 @@ def register(registry: Registry, perform: Performer) -> None:
 
 def _action(kind: Kind, perform: Performer) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def act(inputs: dict[str, Any]) -> dict[str, Any]:
-        result = perform(ACTIONS[kind.target], item_of(inputs["item"], kind))
+        result = perform(ACTIONS[kind.target], item_of(inputs["item"], kind), inputs)
         return {} if result.good else {"error": error_of(result)}
 
     return act

@@ -41,6 +41,8 @@ class XnRequest:
     events: EventStream
     #: Only say what would be done.
     check: bool = False
+    #: Whether it keeps a journal in the workspace, so that the next call goes on where this one was killed.
+    durable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class StepResult:
     swallowed: bool = False
     #: Whether a signal or a deadline ended it.
     stopped: bool = False
+    #: Whether it was under way when the process that ran it was killed.
+    killed: bool = False
 
     @property
     def good(self) -> bool:
@@ -76,7 +80,7 @@ class StepResult:
     @property
     def word(self) -> str:
         """The outcome, as events name it."""
-        if self.stopped:
+        if self.stopped or self.killed:
             return "interrupted"
         if self.outcome == ExitCode.GOOD:
             return "ok"

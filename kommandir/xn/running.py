@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from kommandir.errors import ExekutirError, ExitCode
 from kommandir.failure import Failure
 from kommandir.mistakes import demand_none
 from kommandir.playbook import private
 from kommandir.xn import recipe
+from kommandir.xn.call_notes import Begun, CallNotes, begun_now, key_of, killed
 from kommandir.xn.reading import Item, read
 from kommandir.xn.request import GOOD, StepResult, XnRequest, XnResult, outcome_of
 from kommandir.xn.surroundings import Surroundings
-from narval_engine import Engine, Registry
+from narval_engine import Engine, Plan, Registry
+from narval_engine.journal import JournalLostError
+from narval_engine.outcomes import Outcome
+from narval_engine.resuming import interrupted
+
+if TYPE_CHECKING:
+    from kommandir.xn.run_journal import RunJournal
 
 
 def run(request: XnRequest) -> XnResult:
     """Run the items that take part in the request's context, in their order, until one fails.
 
-    What a run that was killed left in ``private`` is removed first.
+    A durable run goes on where an earlier one of the same context was killed. What a run that was killed left in
+    ``private`` is removed first.
 
-    Raises MistakesError, before anything is run, when anything is wrong anywhere in the file; whatever goes wrong in a
-    step is in the result.
+    Raises MistakesError, before anything is run, when anything is wrong anywhere in the file; LockError or
+    KommandirError where the journal of a durable one can't be had. Whatever goes wrong in a step is in the result.
     """
     private.remove_abandoned(request.workspace / "private")
     reading = read(request.file, request.text, context=request.context)
@@ -33,13 +42,12 @@ def run(request: XnRequest) -> XnResult:
 
         return recipes.run(request, reading.recipes)
     items = [item for item in reading.items if item.is_for(request.context)]
-    surroundings = Surroundings(request)
     if request.check:
         from kommandir.xn import preview
 
-        preview.tell(items, surroundings)
+        preview.tell(items, Surroundings(request))
     elif items:
-        with contextlib.closing(surroundings):
+        with contextlib.closing(Surroundings(request)) as surroundings:
             return _Run(surroundings, items).result()
     return XnResult(exit_code=0, outcome=ExitCode.GOOD)
 
@@ -50,39 +58,98 @@ class _Run:
     def __init__(self, surroundings: Surroundings, items: Sequence[Item]) -> None:
         self.surroundings, self.items = surroundings, items
         self.events = surroundings.request.events
+        #: The number of an item among those that take part, by its number in the file.
+        self.place = {item.index: number for number, item in enumerate(items, 1)}
+        self.journal: RunJournal | None = None
+        self.notes = CallNotes()
         self.last = GOOD
-        self._begun = 0
 
     def result(self) -> XnResult:
-        registry = Registry()
-        recipe.register(registry, self.perform)
-        linear = recipe.linear(self.surroundings.request.context, self.items, self.surroundings.step)
-        with Engine(registry, workers=1) as engine:
-            engine.add_recipe(linear)
-            plan = engine.start_plan(f"job.{linear.name}")
-            engine.run()
-        if self.last.good and plan.state != "done":
-            raise AssertionError(f"the plan of {len(self.items)} steps ended as {plan.state}: {plan.errors}")
+        request = self.surroundings.request
+        if request.durable:
+            from kommandir.xn.run_journal import opened
+
+            self.journal = opened(request)
+            self.notes = CallNotes(self.journal.kept)
+            self.surroundings.keep = self.notes.note
+        state = self._state_at_the_end()
+        if self.last.good and state != "done":
+            raise AssertionError(f"the plan of {len(self.items)} steps ended as {state}")
         if self.last.good:
             return XnResult(exit_code=0, outcome=ExitCode.GOOD)
         return XnResult(exit_code=self.last.exit_code, outcome=self.last.outcome, failures=self.last.failures)
 
-    def perform(self, action: Callable[[Item, Surroundings], StepResult], item: Item) -> StepResult:
+    def _state_at_the_end(self) -> str:
+        registry = Registry()
+        recipe.register(registry, self.perform)
+        linear = recipe.linear(self.surroundings.request.context, self.items, self.surroundings.step)
+        try:
+            with Engine(registry, workers=1, journal=self.journal.kept if self.journal else None) as engine:
+                engine.add_recipe(linear)
+                if self.journal is None:
+                    engine.start_plan(linear.full_name)
+                else:
+                    self.journal.begin(engine, linear.full_name, restored=self._restored, cut_off=self._cut_off)
+                engine.run()
+                return engine.plans[0].state
+        except JournalLostError as error:
+            from kommandir.xn.run_journal import unwritable
+
+            raise unwritable(error) from error
+
+    def _restored(self) -> None:
+        """Know again what the run that was killed knew."""
+        self.notes.read()
+        self.surroundings.restore(self.notes.others)
+        self.last = next((ended.result for ended in self.notes.ended.values() if not ended.result.good), GOOD)
+        self.notes.resumed(self.events)
+
+    def _cut_off(self, plan: Plan, step: str, inputs: dict[str, Any]) -> Outcome | None:
+        """What becomes of the item that was under way."""
+        left = self.notes.left_off(key_of(plan, step, inputs))
+        if left is None or (isinstance(left, Begun) and left.again):
+            return None
+        if not isinstance(left, Begun):
+            return Outcome("done") if left.result.good else Outcome("error", errors=[recipe.error_of(left.result)])
+        result = killed(left, self.surroundings.request.context)
+        for line in result.failures[0].message.splitlines():
+            self.events.emit("output", step=step, stream="stderr", line=line)
+        self._ended(left, result, 0.0)
+        return interrupted(plan, step, result.failures[0].message, exit_code=result.exit_code, log=result.log)
+
+    def perform(
+        self, action: Callable[[Item, Surroundings], StepResult], item: Item, inputs: Mapping[str, Any]
+    ) -> StepResult:
         step, started = self.surroundings.step(item), time.monotonic()
-        self._begun += 1
-        common = {"step": step, "kind": item.kind.name, "name": item.title}
-        self.events.emit("step_started", **common, index=self._begun, total=len(self.items))
-        result = self._attempted(action, item)
-        self.last = result
+        target = item.kind.target
+        begun = begun_now(item, inputs, name=step, base=step, operation=target, kind=item.kind.name)
+        self.notes.begin(begun)
+        self.surroundings.mark = begun.mark
         self.events.emit(
-            "step_finished",
-            **common,
-            outcome=result.word,
-            exit_code=result.exit_code,
-            seconds=round(time.monotonic() - started, 3),
-            log=result.log,
+            "step_started",
+            step=step,
+            kind=begun.kind,
+            name=begun.title,
+            index=self.place[item.index],
+            total=len(self.items),
         )
+        result = self._attempted(action, item)
+        self._ended(begun, result, time.monotonic() - started)
         return result
+
+    def _ended(self, begun: Begun, result: StepResult, seconds: float) -> None:
+        self.last = result
+        told = {
+            "step": begun.name,
+            "kind": begun.kind,
+            "name": begun.title,
+            "outcome": result.word,
+            "exit_code": result.exit_code,
+            "seconds": round(seconds, 3),
+            "log": result.log,
+        }
+        self.notes.end(begun, result, told)
+        self.events.emit("step_finished", **told)
 
     def _attempted(self, action: Callable[[Item, Surroundings], StepResult], item: Item) -> StepResult:
         request = self.surroundings.request

@@ -26,6 +26,8 @@ class Key:
     is_name: bool = False
     #: Whether ``-`` has a meaning of its own.
     dash: str = ""
+    #: Whether it is ``yes`` or ``no``, or a switch of YAML.
+    is_switch: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,14 @@ _EXIT = Key(
     meaning="file that gets the exit code, which then does not stop the job, whatever it is",
 )
 
+_AGAIN = Key(
+    name="idempotent",
+    meaning="`yes` or `no`: whether it is run again where it was under way when the context was killed; the default is "
+    "`no` for a program, `yes` for a playbook",
+    is_switch=True,
+    substituted=False,
+)
+
 VARIABLE = Kind(
     name="variable",
     meaning="sets a variable for all later items, or demands that an earlier item has set it",
@@ -102,6 +112,7 @@ COMMAND = Kind(
         _STDOUT,
         _STDERR,
         _EXIT,
+        _AGAIN,
     ),
     elsewhere=MappingProxyType({"command": "the program is `filepath`, what follows it `arguments`"}),
 )
@@ -125,6 +136,7 @@ PLAYBOOK = Kind(
             dash="wherever standard output goes, as without the key",
         ),
         _EXIT,
+        _AGAIN,
     ),
     elsewhere=MappingProxyType(
         {
@@ -133,6 +145,15 @@ PLAYBOOK = Kind(
         }
     ),
 )
+
+#: Actions of which nobody knows what they do when they are begun a second time.
+_ONCE = frozenset({COMMAND.target, "peon.command"})
+
+
+def again_by_default(target: str) -> bool:
+    """Whether an action is run again where it was cut off, as long as its item does not say otherwise."""
+    return target not in _ONCE
+
 
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in (VARIABLE, COMMAND, PLAYBOOK)})
 

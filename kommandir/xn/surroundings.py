@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from kommandir import content, environment, redaction, strays
+from kommandir import content, environment, redaction, strays, yamlfile
 from kommandir.errors import UsageError
 from kommandir.playbook.zygotes import Zygotes
 from kommandir.step_log import StepLog
@@ -31,6 +32,10 @@ class Surroundings:
         self.redactor = request.events.redactor
         self.zygotes = Zygotes()
         self.redactor.add(redaction.secret_values(self.base))
+        #: Marks the processes of the step that runs; "": a new mark for each environment.
+        self.mark = ""
+        #: Keeps a record, by its kind, of what has to be known again where a killed run is gone on with.
+        self.keep: Callable[..., object] = lambda _kind, **_data: None
 
     def close(self) -> None:
         """End the processes that were kept for further playbooks."""
@@ -39,11 +44,27 @@ class Surroundings:
     def set(self, name: str, value: str) -> None:
         """Set a variable for later items; a secret one is redacted from now on."""
         self.redactor.add(redaction.secret_values({name: value}))
+        self.keep("variable", name=name, value=value)
         self.variables[name] = value
+
+    def note_secrets(self, file: Path) -> None:
+        """Redact the secrets that a file of variables has from now on."""
+        self.keep("varsfile", path=str(file))
+        with contextlib.suppress(UsageError):  # what is wrong with the file is for Ansible to say, with its own rules
+            self.redactor.add(redaction.secret_values(yamlfile.mapping(file).value))
+
+    def restore(self, kept: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+        """Set the variables again that a run that was killed had set, and redact what it redacted."""
+        for record in kept.get("variable", ()):
+            self.redactor.add(redaction.secret_values({record["name"]: record["value"]}))
+            self.variables[record["name"]] = record["value"]
+        for path in dict.fromkeys(record["path"] for record in kept.get("varsfile", ())):
+            with contextlib.suppress(UsageError):
+                self.redactor.add(redaction.secret_values(yamlfile.mapping(Path(path)).value))
 
     def environment(self) -> dict[str, str]:
         """The environment of a child process of a new step."""
-        return {**self.base, **self.variables, **strays.marks(self.request.uuid)}
+        return {**self.base, **self.variables, **strays.marks(self.request.uuid, self.mark)}
 
     def values(self) -> Mapping[str, str]:
         """What ``$VAR`` stands for in an item."""

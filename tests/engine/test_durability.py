@@ -5,16 +5,18 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from narval_engine import Element, Engine, ManualClock, Plan
+from narval_engine import Element, Engine, ManualClock, Plan, Recipe, Registry, Step
 from narval_engine.journal import Entry, JournalError, SqliteJournal
+from narval_engine.outcomes import Outcome
 from narval_engine.report import report
-from narval_engine.resuming import resume
+from narval_engine.resuming import interrupted, resume
 from tests.engine import crashing
 from tests.engine.stage import at, of, when, written, x
 
@@ -194,7 +196,7 @@ def test_a_journal_belongs_to_one_process(tmp_path: Path) -> None:
     program = f"from narval_engine.journal import SqliteJournal; SqliteJournal({str(tmp_path / 'j')!r})"
     other = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
     kept.close()
-    assert "JournalError" in other.stderr
+    assert "JournalBusyError" in other.stderr
     assert (tmp_path / "j").stat().st_mode & 0o777 == 0o600
 
 
@@ -217,3 +219,71 @@ def test_a_journal_of_other_recipes_is_refused(tmp_path: Path) -> None:
     no_recipe = pytest.raises(JournalError, match=r"there is no recipe 'c\.main'")
     with Engine(crashing.registry(tmp_path / "log"), journal=kept) as engine, no_recipe:
         resume(engine, kept)
+
+
+def test_a_program_keeps_labels_and_notes_of_its_own(tmp_path: Path) -> None:
+    kept = SqliteJournal(tmp_path / "j")
+    kept.begin({"version": "of mine"})
+    kept.label("of", "x")
+    threads = [threading.Thread(target=kept.note, args=({"n": number},)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kept.close()
+    kept = SqliteJournal(tmp_path / "j")
+    assert kept.labels == {"version": "of mine", "of": "x"}
+    assert {note["n"] for note in kept.notes()} == set(range(8))
+    kept.begin({"of": "y"})
+    assert (kept.labels, list(kept.notes()), list(kept.entries())) == ({"of": "y"}, [], [])
+    kept.close()
+
+
+@pytest.mark.parametrize("known", ["interrupted", "done"])
+def test_a_program_says_itself_what_becomes_of_calls_that_were_cut_off(tmp_path: Path, known: str) -> None:
+    journal, log = tmp_path / "journal", tmp_path / "log"
+    crashing.main(-1, journal, log)
+    first = SqliteJournal(journal)
+    kinds = [entry.kind for entry in first.entries()]
+    first.close()
+    log.unlink()
+    prefix = Prefix(journal, kinds.index("call_ended"))
+
+    def cut_off(plan: Plan, step: str, inputs: dict[str, Any]) -> Outcome | None:
+        if step != "each":
+            return None
+        assert inputs["i"].v == 1
+        return Outcome() if known == "done" else interrupted(plan, step, "told", why="so")
+
+    restored: list[int] = []
+    with Engine(crashing.registry(log), journal=prefix) as engine:
+        engine.add_recipes(crashing.recipes())
+        resume(engine, prefix, cut_off=cut_off, restored=lambda: restored.append(len(engine.plans)))
+        engine.run()
+    assert restored == [2]
+    told = [(error.type, error.attributes()) for error in engine.plans[0].errors]
+    if known == "done":
+        assert (told, set(lines(log))) == ([], {"again ", "end "})
+    else:
+        assert [kind for kind, _ in told] == ["interrupted"]
+        assert told[0][1].items() >= {"message": "told", "why": "so"}.items()
+        assert set(lines(log)) == {"again ", "rescue ", "end "}
+
+
+def test_an_inline_call_that_is_made_again_is_made_in_the_thread_of_run(tmp_path: Path) -> None:
+    threads: list[int] = []
+    registry = Registry()
+    registry.register("c.here", lambda _given: threads.append(threading.get_ident()), inline=True, idempotent=True)
+    recipe = Recipe(group="c", name="R", steps=(Step(id="s", target="c.here"),))
+    with Engine(registry, journal=SqliteJournal(tmp_path / "j")) as engine:
+        engine.add_recipe(recipe)
+        engine.start_plan("c.R")
+        engine.run()
+    prefix = Prefix(tmp_path / "j", 2)
+    with Engine(registry, journal=prefix) as engine:
+        engine.add_recipe(recipe)
+        resume(engine, prefix)
+        assert len(threads) == 1
+        engine.run()
+    assert threads == [threading.get_ident()] * 2
+    assert engine.plans[0].state == "done"
