@@ -48,6 +48,8 @@ class Calls:
         self._changed = threading.Condition()
         self._active = 0
         self._begun = 0
+        #: Ends all plans, for a reason.
+        self.stop: Callable[[str], object] = lambda _reason: None
 
     def performing(self, pipelines: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Perform:
         """What the engine calls for each action; ``pipelines`` is that of ``peon.pipelines``."""
@@ -93,8 +95,7 @@ class Calls:
 
     def interrupted(self) -> Iterator[tuple[int, StepResult]]:
         """The calls that the end of the whole run ended."""
-        request = self.whole.request
-        if request.cancellation.requested or request.deadline.expired:
+        if self._ending:
             yield from ((ended.order, ended.result) for ended in self.notes.ended.values() if ended.result.stopped)
 
     def restored(self) -> None:
@@ -167,6 +168,8 @@ class Calls:
             result = self._attempted(operation, item, begun, made)
         except ExekutirError as error:
             result = self._of_error(error, begun.name)
+        if result.stopped and self._ending:
+            self.stop("stopped")  # before the plan learns of it, and an on-error transition takes it for an error
         self._finish(begun, result, time.monotonic() - started, word=self._word(result))
         if not result.good:
             return {ERROR: _error(result, begun.name, name_of_peon)}
@@ -212,12 +215,15 @@ class Calls:
         failure = Failure(step=name, message=message)
         return StepResult(exit_code=int(outcome), outcome=outcome, failures=(failure,), stopped=stopped)
 
+    @property
+    def _ending(self) -> bool:
+        """Whether a signal or a deadline ends the whole run."""
+        return self.whole.request.cancellation.requested or self.whole.request.deadline.expired
+
     def _word(self, result: StepResult) -> str:
         """The outcome as events name it: a failure that may be handled does not count yet."""
         call = running()
-        request = self.whole.request
-        ending = request.cancellation.requested or request.deadline.expired
-        if result.good or ending or not _may_be_handled(call.plan, call.step.id, call.attempt):
+        if result.good or self._ending or not _may_be_handled(call.plan, call.step.id, call.attempt):
             return result.word
         return "swallowed"
 

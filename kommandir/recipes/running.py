@@ -87,6 +87,7 @@ class _Run:
         return self.counted.result()
 
     def _run(self, engine: Engine) -> None:
+        self.calls.stop = engine.cancel
         self.pipelines.post = engine.post_element
         engine.add_recipes(
             contexts.restricted(recipe, self.recipes.contexts, self.request.context) for recipe in self.recipes.recipes
