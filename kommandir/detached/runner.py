@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from kommandir import xn
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
 from kommandir.detached.folder import RunFolder
@@ -36,6 +37,7 @@ def main(path: str, lock: int, answer: int) -> None:
             print(text, file=sys.stderr, flush=True)
             result = {"crash": text.strip().splitlines()[-1]}
         run.keep_result({**result, "ended": now()})
+        xn.closed(Path(request.workspace))
 
 
 def _begun(run: RunFolder, lock: int, answer: int) -> RunRequest:
@@ -70,8 +72,6 @@ def _performed(run: RunFolder, request: RunRequest, redactor: Redactor, cancella
 
 
 def _result(request: RunRequest, stream: EventStream, cancellation: Cancellation) -> dict[str, Any]:
-    from kommandir import xn
-
     os.chdir(request.workspace)
     result = xn.run(
         xn.XnRequest(
@@ -89,6 +89,7 @@ def _result(request: RunRequest, stream: EventStream, cancellation: Cancellation
             cancellation=cancellation,
             events=stream,
             check=request.check,
+            durable=request.file is not None,
         )
     )
     failures = [dataclasses.asdict(failure) for failure in result.failures]
