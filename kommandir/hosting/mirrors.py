@@ -22,7 +22,8 @@ from kommandir.hosting.places import Places
 
 #: What root may fetch from: git's other transports run programs.
 _SCHEMES = re.compile(r"(https?|git|ssh|file)://|/")
-_MIRROR = "repository"
+#: In a copy: it could not be brought up to date, so jobs are not to take it for the repository.
+STALE = "exekutir-stale"
 
 
 def folder(repository: str, places: Places | None = None) -> Path:
@@ -49,6 +50,7 @@ def fill(wanted: Sequence[Mapping[str, Any]], places: Places, *, deadline: Deadl
             ready.append(repository)
         except ExekutirError as error:
             deadline.check("the copies of repositories")
+            _mark_stale(folder(repository, places))
             refused[repository] = f"{error.what}: {error.why}" if error.why else error.what
     return {"ready": ready, "refused": refused}
 
@@ -71,7 +73,14 @@ def _brought_up_to_date(repository: str, mirror: Path, deadline: Deadline) -> No
             _allow(mirror, deadline)
             new.rename(mirror)
         else:
-            _git(["-C", str(mirror), "fetch", "--quiet", "--prune", "origin"], deadline)
+            # What nothing names any more stays: a job may be reading it.
+            _git(["-C", str(mirror), "-c", "gc.auto=0", "fetch", "--quiet", "--prune", "origin"], deadline)
+            (mirror / STALE).unlink(missing_ok=True)
+
+
+def _mark_stale(mirror: Path) -> None:
+    if mirror.is_dir():
+        (mirror / STALE).touch()
 
 
 def _allow(mirror: Path, deadline: Deadline) -> None:

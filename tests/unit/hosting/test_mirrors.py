@@ -43,8 +43,19 @@ def test_a_repository_is_copied_once_and_then_brought_up_to_date(repository: Pat
     fill(url, places)
     assert git("rev-parse", "main", cwd=mirror) == git("rev-parse", "main", cwd=repository)
     assert (tmp_path / "gitconfig").read_text().count(str(mirror)) == 1
-    (mirror.with_suffix(".new")).mkdir()  # what a killed call leaves
+    mirror.with_suffix(".new").mkdir()  # what a killed call leaves
     assert fill(url, places)["ready"] == [url]
+
+
+def test_a_copy_that_can_not_be_brought_up_to_date_is_marked(repository: Path, tmp_path: Path) -> None:
+    places, url = Places(tmp_path), repository.as_uri()
+    fill(url, places)
+    repository.rename(tmp_path / "elsewhere")
+    assert fill(url, places)["ready"] == []
+    assert (mirrors.folder(url, places) / mirrors.STALE).exists()
+    (tmp_path / "elsewhere").rename(repository)
+    assert fill(url, places)["ready"] == [url]
+    assert not (mirrors.folder(url, places) / mirrors.STALE).exists()
 
 
 def test_what_can_not_be_copied_is_told_and_no_error(repository: Path, tmp_path: Path) -> None:
