@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 
-from kommandir import image
+from kommandir import image, yamlfile
 from kommandir.providers import vm_command, vm_template
+from tests.calls import Calls
 from tests.end_to_end.providers.callers import FAR, Caller, Provider, left_of, running, users_of
 from tests.end_to_end.providers.test_isolation import _reached, servers
 
@@ -313,3 +314,36 @@ def test_describe_says_that_it_works(qemu: Provider) -> None:
     assert {"memory", "cpus", "disk", "uplink", "image", "cold"} <= told["options"].keys()
     assert qemu.call("create", "x", "--uuid", "u", "--expires", str(FAR), "--public-key", "/nowhere").returncode == 2
     assert not [entry for entry in qemu.told("list") if entry["name"] == "x"]
+
+
+def test_a_job_runs_on_one(built: Path, calls: Calls, tmp_path: Path) -> None:
+    """The roles that serve every peon serve a machine too, and only the job's one variable says that it is one."""
+    job = tmp_path / "job"
+    (job / "inventory").mkdir(parents=True)
+    (job / "inventory" / "peons").write_text("[peons]\nvm peon_groups='[\"qemu\"]'\n")
+    (job / "kommandir_vars.yml").write_text("---\n")
+    (job / "run.yml").write_text(_PLAY)
+    calls.job = job
+    calls("all")
+    assert (calls.results / "said").read_text().split() == ["systemd", "vm"]
+    uuid = yamlfile.mapping(calls.workspace / "exekutir_vars.yml").value["uuid"]
+    assert calls.left() == []
+    assert processes_of(f"vm-{uuid}") == []
+
+
+_PLAY = """---
+- name: Ask the machine
+  hosts: peons
+  gather_facts: false
+  tasks:
+    - name: What runs there
+      ansible.builtin.command: {argv: [sh, -c, "cat /proc/1/comm; hostname"]}
+      changed_when: false
+      register: said
+    - name: Keep the answer
+      ansible.builtin.copy:
+        content: "{{ said.stdout }}"
+        dest: "{{ inventory_dir | dirname }}/results/said"
+        mode: "0644"
+      delegate_to: localhost
+"""
