@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import faulthandler
 import os
@@ -51,7 +52,8 @@ def _begun(run: RunFolder, lock: int, answer: int) -> RunRequest:
          "file": request.file, "started": now()}
     )  # fmt: skip
     run.request.unlink()
-    os.write(answer, b"begun\n")
+    with contextlib.suppress(BrokenPipeError):  # who started it was killed; the run goes on
+        os.write(answer, b"begun\n")
     os.close(answer)
     os.close(lock)
     return request

@@ -53,14 +53,14 @@ def test_the_same_id_is_never_run_twice(runs: Runs) -> None:
 
 
 def test_a_starter_killed_at_any_moment_leaves_a_run_or_none(runs: Runs) -> None:
-    for number in range(8):
+    for number in range(10):
         name = f"try-{number}"
         request = runs.request(name, items(f"echo {number} >>{name}"))
         starter = subprocess.Popen(runs.command("start"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         assert starter.stdin
         starter.stdin.write(request.encode())
         starter.stdin.close()
-        time.sleep(0.06 * number)
+        time.sleep(0.04 * number)
         starter.kill()
         starter.wait()
         runs.call("start", told=request)
