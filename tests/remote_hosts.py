@@ -65,6 +65,11 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def sessions(self) -> list[int]:
+        """The processes that serve connections."""
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        return [int(word) for word in listed.stdout.split()]
+
     def host(self, port: int | None = None) -> RemoteHost:
         return RemoteHost(
             name=NAME,
@@ -94,6 +99,7 @@ class Wire:
         self._lock = threading.Lock()
         #: Nothing gets through, and nobody is told.
         self.deaf = False
+        self._deafened: set[socket.socket] = set()
         #: New connections are refused.
         self.down = False
         #: Cut after so many more bytes from the host, where it is a number.
@@ -110,12 +116,18 @@ class Wire:
         with self._lock:
             self._cut()
 
+    def deafen(self) -> None:
+        """The same for the connections that are there, not for new ones."""
+        with self._lock:
+            self._deafened |= set(self._pairs)
+
     def _cut(self) -> None:
         self.cuts += bool(self._pairs)
         for each in self._pairs:
             self._selector.unregister(each)
             each.close()
         self._pairs.clear()
+        self._deafened.clear()
 
     def close(self) -> None:
         self._over.set()
@@ -147,7 +159,7 @@ class Wire:
         other = self._pairs[one]
         try:
             data = one.recv(1 << 14)
-            if self.deaf and data:
+            if data and (self.deaf or one in self._deafened):
                 return
             from_host = other.getsockname()[1] == self.port
             if self.budget is not None and from_host:

@@ -56,6 +56,7 @@ class Control:
         self._transport = transport
         self._heard = time.monotonic()
         self._closing = threading.Event()
+        self._commands: list[RemoteCommand] = []
         threading.Thread(target=self._ask, name="pulse", daemon=True).start()
 
     @classmethod
@@ -86,6 +87,8 @@ class Control:
         """End the connection; commands whose input or output it was learn that by it."""
         self._closing.set()
         self._transport.close()
+        for command in self._commands:
+            command.close()
 
     def run(
         self, argv: Sequence[str], *, stdin: bytes = b"", deadline: Deadline, cancellation: Cancellation
@@ -135,7 +138,10 @@ class Control:
             host=self.host.name,
             look=self.demand_alive,
         )
-        return RemoteCommand(self.host, channel)
+        command = RemoteCommand(self.host, channel)
+        # A descriptor of each is held until it is closed, whoever forgets to do so.
+        self._commands = [*(each for each in self._commands if not each.closed), command]
+        return command
 
     def _begun(self, command: str, stdin: bytes) -> paramiko.Channel:
         import paramiko
@@ -202,6 +208,8 @@ class RemoteCommand:
         self._host, self._channel = host, channel
         self._output = bytearray()
         self._errors = bytearray()
+        #: Whether ``close`` was called.
+        self.closed = False
 
     def fileno(self) -> int:
         """A descriptor that becomes readable when there is something to receive."""
@@ -255,6 +263,7 @@ class RemoteCommand:
 
     def close(self) -> None:
         """Hear no more of it; its next output finds nobody."""
+        self.closed = True
         self._channel.close()
 
 

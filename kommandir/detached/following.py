@@ -3,7 +3,8 @@
 Each line is a mapping with one of these keys:
 
 - ``event``: an event, with ``next``, the place in the file from which to go on after it;
-- ``heartbeat``: nothing has happened for HEARTBEAT seconds (and once at the start); its value is that place;
+- ``heartbeat``: nothing has happened for HEARTBEAT seconds (and once at the start); its value is that place, ``now``
+  this host's clock in seconds since the epoch;
 - ``result``: what came of the run; the last line;
 - ``died``: the run's process is gone and there is no result; ``why``; the last line.
 """
@@ -46,12 +47,12 @@ def follow(run: RunFolder, offset: int, output: int = 1) -> None:
     teller = _Teller(output)
     try:
         with _Events(run, offset) as events, Watch(run, output) as watch:
-            teller.tell({"heartbeat": offset})
+            teller.beat(offset)
             while not _told(run, events, teller):
                 if not watch.wait(max(0.0, HEARTBEAT - teller.silent)):
                     return
                 if teller.silent >= HEARTBEAT:
-                    teller.tell({"heartbeat": events.offset})
+                    teller.beat(events.offset)
     except ReaderGoneError:
         return
     finally:
@@ -144,6 +145,9 @@ class _Teller:
     def silent(self) -> float:
         """Seconds since the last line."""
         return time.monotonic() - self._last
+
+    def beat(self, offset: int) -> None:
+        self.tell({"heartbeat": offset, "now": time.time()})
 
     def tell(self, line: dict[str, Any]) -> None:
         self.write(json.dumps(line).encode() + b"\n")
