@@ -135,6 +135,22 @@ def good_job(told: Told) -> None:
     cleanup_told(told, peons)
 
 
+def killed_and_resumed(told: Told) -> None:
+    """A run that is killed in its second step, in which a task has failed; the next call runs that step again."""
+    told.started("run")
+    told.playbook("run", "first.yml", step="1")
+    told.task("run", "prepare", {"one": {}}, role="checks", step="1")
+    told.playbook_ended("run", "first.yml", step="1")
+    told.playbook("run", "second.yml", step="2", index=2)
+    told.task("run", "test", {"one": {"outcome": "failed", "message": "no"}}, role="checks", step="2")
+    told.started("run")
+    told.emit("run", "resumed", done=["1"], again=["2"], interrupted=[])
+    told.playbook("run", "second.yml", step="2", index=2)
+    told.task("run", "test", {"one": {}}, role="checks", step="2")
+    told.playbook_ended("run", "second.yml", step="2")
+    told.finished("run")
+
+
 PYTEST_OUTPUT = """collected 3 items
 test_page.py .F.
 \x1b[31mE       assert 500 == 200\x1b[0m

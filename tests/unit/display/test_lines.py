@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exekutir import display
 from exekutir.display.lines import JsonLines, Lines
 from exekutir.display.output import Output
-from tests.event_streams import Told, broken_job, good_job
+from tests.event_streams import Told, broken_job, good_job, killed_and_resumed
 from tests.unit.results.test_history import ANY_EVENT
 
 TIMED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (setup|run|cleanup): ")
@@ -51,6 +51,11 @@ def test_a_failure_is_told_when_it_happens(log: TextIO, told: Told) -> None:
     assert "    | E       assert 500 == 200" in lines[at:]
     assert "run: FAILED after 4.2 s: the tests said no (exit code 1)" in lines
     assert "run: warning: the uplink is off, so packages come from the cache" in lines
+
+
+def test_a_call_that_goes_on_says_with_what(log: TextIO, told: Told) -> None:
+    lines = without_times(shown(log, told, killed_and_resumed))
+    assert "run: it was killed before and goes on: 1 step done; begun again: 2" in lines
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from exekutir.results import history
 from exekutir.results.record import Context, Job
 from kommandir import events
-from tests.event_streams import Told
+from tests.event_streams import Told, killed_and_resumed
 
 
 def collected(told: Told, exit_code: int | None = None) -> Job:
@@ -51,6 +51,33 @@ def test_a_repeated_context_replaces_the_earlier_one(broken: Told) -> None:
     assert job.contexts["run"].outcome == "good"
     assert job.contexts["run"].all_failures == []
     assert job.exit_code == 0
+
+
+def test_what_a_killed_call_did_belongs_to_the_one_that_goes_on_with_it(told: Told) -> None:
+    killed_and_resumed(told)
+    context = collected(told).contexts["run"]
+    assert [(step.key, step.outcome) for step in context.steps.values()] == [("1", "ok"), ("2", "ok")]
+    assert {outcome: number for outcome, number in context.peons["one"].counts.items() if number} == {"ok": 2}
+    assert (context.outcome, context.all_failures) == ("good", [])
+
+
+def test_steps_that_were_done_before_are_told_even_where_their_events_are_lost(told: Told) -> None:
+    told.started("run")
+    told.emit("run", "resumed", done=["1"], again=["2"], interrupted=None)
+    told.finished("run")
+    assert [(step.key, step.outcome) for step in collected(told).contexts["run"].steps.values()] == [("1", "ok")]
+
+
+def test_a_step_that_was_cut_off_is_no_failed_test(told: Told) -> None:
+    told.started("run")
+    told.emit("run", "step_started", step="1", kind="command", name="sh", index=1, total=1)
+    told.started("run")
+    told.emit("run", "resumed", done=[], again=[], interrupted=["1"])
+    ended = {"kind": "command", "name": "sh", "outcome": "interrupted", "exit_code": 5, "seconds": 0, "log": "x"}
+    told.emit("run", "step_finished", step="1", **ended)
+    told.finished("run", exit_code=5)
+    failure = only_failure(collected(told).contexts["run"])
+    assert (failure.kind, failure.message) == ("infrastructure", "it was under way when exekutir was killed")
 
 
 @pytest.mark.parametrize(
@@ -168,9 +195,9 @@ ANYTHING = st.one_of(
     st.text(st.characters(codec=None), max_size=20), st.floats(), st.integers(), st.sampled_from([None, True, *NESTED])
 )
 KEYS = "step kind name index total outcome exit_code seconds log play task role host message stdout stderr peon state"
-KEYS += " provider phase detail line reason uuid job_name workspace version time path infrastructure"
+KEYS += " provider phase detail line reason uuid job_name workspace version time path infrastructure done again"
 KINDS = "context_started context_finished phase_started phase_finished step_started step_finished play_started"
-KINDS += " task_started task_result output peon waiting warning nonsense"
+KINDS += " task_started task_result output peon waiting warning resumed nonsense"
 ANY_EVENT = st.dictionaries(st.sampled_from(KEYS.split()), ANYTHING, max_size=8).flatmap(
     lambda data: st.fixed_dictionaries(
         {"event": st.sampled_from(KINDS.split()), "context": st.sampled_from(["run", "setup", ""]) | ANYTHING}
