@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,9 @@ class Server:
 
     folder: Path
     port: int = 0
+    address: str = "127.0.0.1"
+    #: Words before its command line, for a server in another network.
+    entered: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("host_key", "key"):
@@ -51,12 +54,13 @@ class Server:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         options = [f"HostKey={self.folder / host_key}", f"AuthorizedKeysFile={self.folder / 'authorized'}"]
-        options += ["StrictModes=no", "UsePAM=no", f"Port={self.port}", "ListenAddress=127.0.0.1", "PidFile=none"]
+        options += ["StrictModes=no", "UsePAM=no", f"Port={self.port}", f"ListenAddress={self.address}", "PidFile=none"]
         options += ["PermitRootLogin=prohibit-password", "PasswordAuthentication=no", "LogLevel=QUIET"]
         words = [word for option in options for word in ("-o", option)]
-        self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", "/dev/null", *words], start_new_session=True)
+        command = [*self.entered, "/usr/sbin/sshd", "-D", "-f", "/dev/null", *words]
+        self.process = subprocess.Popen(command, start_new_session=True)
         deadline = time.monotonic() + 60
-        while socket.socket().connect_ex(("127.0.0.1", self.port)):
+        while not _answers(self.address, self.port):
             assert time.monotonic() < deadline, "sshd does not listen"
             time.sleep(0.05)
 
@@ -73,12 +77,17 @@ class Server:
     def host(self, port: int | None = None) -> RemoteHost:
         return RemoteHost(
             name=NAME,
-            address="127.0.0.1",
+            address=self.address,
             port=port or self.port,
             user=getpass.getuser(),
             key=self.folder / "key",
             known_hosts=self.known_hosts,
         )
+
+
+def _answers(address: str, port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex((address, port)) == 0
 
 
 def _free_port() -> int:
