@@ -44,7 +44,7 @@ def _destroyed(job: Job, generations: Generations, generation: Generation) -> No
     try:
         with at_once.use(generation.name, shared=False):
             going = generations.destroying(generation)
-            provision.destroyed(job, going, discovery.folder(job) / "key")
+            provision.destroyed(job, going)
             generations.destroyed(going)
     except LockError:
         return

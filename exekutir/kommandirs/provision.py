@@ -12,7 +12,7 @@ from exekutir.generations import Generation
 from exekutir.job import Job
 from exekutir.kommandirs.inventory import Templates
 from exekutir.remote.host import RemoteHost
-from kommandir import known_hosts
+from kommandir import atomic, known_hosts
 from kommandir.cloud_command import Output, run_command
 from kommandir.deadline import Deadline
 from kommandir.errors import KommandirError, ProvisioningError
@@ -30,7 +30,8 @@ def created(job: Job, generation: Generation, key: Path, deadline: Deadline) -> 
     """
     from kommandir import provisioning
 
-    templates = Templates(job, _own(job, generation, key))
+    _key_given(job, key)
+    templates = Templates(job, _own(job, generation))
     templates.demand_asserts()
     told = provisioning.create(
         job.workspace.path,
@@ -83,9 +84,9 @@ def reached(job: Job, generation: Generation, told: dict[str, Any], key: Path) -
     return RemoteHost.from_host_vars(generation.name, told, key=key, known_hosts=known_hosts.path(job.workspace.path))
 
 
-def destroyed(job: Job, generation: Generation, key: Path) -> None:
+def destroyed(job: Job, generation: Generation) -> None:
     """Destroy the generation's host; what is gone is destroyed well. Raises ProvisioningError when it may be there."""
-    templates = Templates(job, _own(job, generation, key))
+    templates = Templates(job, _own(job, generation))
     command = templates.command("cloud_destruction_command")
     output = Output()
     outcome = run_command(
@@ -107,17 +108,24 @@ def destroyed(job: Job, generation: Generation, key: Path) -> None:
         )
 
 
+def _key_given(job: Job, key: Path) -> None:
+    """Put the public key where the commands of peons find theirs, so that the same commands make kommandirs."""
+    try:
+        atomic.write(job.workspace.path / "ssh" / "kommandir_key.pub", Path(f"{key}.pub").read_bytes(), durable=False)
+    except OSError as error:
+        raise KommandirError(f"the kommandir's public key can't be kept: {error.strerror}") from error
+
+
 def _expires(job: Job) -> int:
     return int(time.time() + (float(job.setting("kommandir_max_age")) + SPARE_DAYS) * DAY)
 
 
-def _own(job: Job, generation: Generation, key: Path) -> dict[str, Any]:
+def _own(job: Job, generation: Generation) -> dict[str, Any]:
     """The variables by which the groups of peons, and any group of the user's, speak of this host."""
     known = {
         "peon_name": generation.name,
         "uuid": kommandirs.lock_name(job),
         "peon_expires": _expires(job),
-        "login_public_key": f"{key}.pub",
         "provider_role": "kommandir",
         "workspace": str(job.workspace.path),
         "peon_memory": job.setting("kommandir_memory"),
