@@ -1,0 +1,66 @@
+"""Many jobs at once on one kommandir: made once, shared, and destroyed once, by whoever leaves last."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.calls import Calls
+from tests.kommandirs import containers, generations
+
+Make = Callable[..., Calls]
+JOBS = 12
+
+
+def told(calls: Calls, state: str) -> list[str]:
+    """The kommandirs of which a job's events tell that state."""
+    events = [event for event in calls.events() if event["event"] == "kommandir"]
+    return [event["kommandir"] for event in events if event["state"] == state]
+
+
+def test_twelve_jobs_share_one_kommandir_from_its_making_to_its_end(remote_calls: Make, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    jobs = [remote_calls(f"job{number}", "ci", state) for number in range(JOBS)]
+    dice = random.Random(12)
+    moments = [dice.uniform(0, 20) for _ in jobs]
+
+    def life(calls: Calls, moment: float) -> None:
+        time.sleep(moment)
+        calls("setup")
+        calls("run")
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        list(pool.map(life, jobs, moments))
+    assert [one["name"] for one in generations(state)] == ["podman-kommandir-g1"]
+    assert containers(state) == ["podman-kommandir-g1"]
+    with ThreadPoolExecutor(JOBS) as pool:
+        list(pool.map(lambda calls: calls("cleanup", "-e", "stonith=true"), jobs))
+    assert containers(state) == []
+    assert [(one["name"], one["state"]) for one in generations(state)] == [("podman-kommandir-g1", "destroyed")]
+    for event, times in (("created", 1), ("set up", 1), ("destroyed", 1)):
+        assert sum(len(told(calls, event)) for calls in jobs) == times
+    for calls in jobs:
+        assert calls.left() == []
+
+
+def test_a_retired_kommandir_serves_its_jobs_to_their_end_while_new_ones_get_another(
+    remote_calls: Make, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    old, new = remote_calls("old", "ci", state), remote_calls("new", "ci", state)
+    old("setup")
+    new("setup", "-e", "kommandir_max_age=0.000001")
+    assert [(one["name"], one["state"]) for one in generations(state)] == [
+        ("podman-kommandir-g1", "retired"),
+        ("podman-kommandir-g2", "ready"),
+    ]
+    old("run")
+    assert told(old, "found")[-1] == "podman-kommandir-g1"
+    assert sorted(containers(state)) == ["podman-kommandir-g1", "podman-kommandir-g2"]
+    old("cleanup")
+    assert containers(state) == ["podman-kommandir-g2"]
+    new("cleanup", "-e", "stonith=true")
+    assert containers(state) == []

@@ -1,0 +1,112 @@
+"""What becomes of a job when its remote kommandir, or the exekutir, is killed at a bad moment."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kommandir.journal import FILE_NAME, Journal
+from tests.calls import Calls
+from tests.faults.conftest import SLOW_RUN, job_with_peons
+from tests.kommandirs import PODMAN, containers, generations, killed, users
+
+Make = Callable[..., Calls]
+
+
+def peon_states(calls: Calls) -> set[str]:
+    return {peon.state for peon in Journal(calls.kommandir / FILE_NAME).peons().values()}
+
+
+def until(calls: Calls, kind: str, **wanted: str) -> None:
+    """Wait until the job's events tell something."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        if (calls.results / "events.jsonl").exists():
+            for event in calls.events():
+                if event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()):
+                    return
+        time.sleep(0.1)
+    raise AssertionError(f"{kind} {wanted} was never told")
+
+
+@pytest.mark.parametrize("moment", ["between contexts", "in mid-run"])
+def test_the_job_goes_on_with_a_new_kommandir_when_its_own_was_killed(
+    remote_calls: Make, tmp_path: Path, moment: str
+) -> None:
+    state = tmp_path / "state"
+    calls = remote_calls("ws", job_with_peons(tmp_path / "job", SLOW_RUN), state)
+    calls.environment |= {"EXEKUTIR_EXTRA_VARS": json.dumps({**json.loads(PODMAN), "reconnect_timeout": 3})}
+    calls("setup")
+    assert peon_states(calls) == {"up"}
+    if moment == "in mid-run":
+        run = calls.started("run")
+        until(calls, "task_started", task="Time passes")
+        killed(state, "podman-kommandir-g1")
+        _, said = run.communicate(timeout=240)
+        assert run.returncode == 5, said
+        assert "podman-kommandir-g1" in said
+    else:
+        killed(state, "podman-kommandir-g1")
+    calls("cleanup", "-e", "stonith=true")
+    assert peon_states(calls) == {"destroyed"}
+    assert containers(state) == []
+    assert calls.left() == []
+
+
+def test_an_exekutir_that_was_killed_takes_its_run_up_again(remote_calls: Make, tmp_path: Path) -> None:
+    calls = remote_calls("ws", job_with_peons(tmp_path / "job", SLOW_RUN))
+    calls("setup")
+    run = calls.started("run")
+    until(calls, "task_started", task="Time passes")
+    run.kill()
+    run.communicate()
+    assert "--attach" in calls("run", code=2).stderr
+    calls("run", "--attach")
+    assert (calls.workspace / "exekutir_run.exit").read_text() == "0\n"
+    told = [(event["task"], event["host"]) for event in calls.events() if event["event"] == "task_result"]
+    assert told.count(("Time passes", "one")) == 1
+    calls("cleanup")
+    assert peon_states(calls) == {"destroyed"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_there_in_order(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path, number: int, code: int
+) -> None:
+    calls = remote_calls("ws", job_with_peons(tmp_path / "job", SLOW_RUN))
+    calls("setup")
+    run = calls.started("run")
+    until(calls, "task_started", task="Time passes")
+    run.send_signal(number)
+    run.communicate(timeout=240)
+    assert run.returncode == code
+    calls("cleanup")
+    assert peon_states(calls) == {"destroyed"}
+    assert calls.uuid not in users(kommandir_state, containers(kommandir_state)[0])
+
+
+KILLS = 30
+
+
+def test_thirty_kills_at_random_moments_leave_nothing(remote_calls: Make, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    calls = remote_calls("ws", job_with_peons(tmp_path / "job", SLOW_RUN.replace("sleep 15", "sleep 1")), state)
+    calls("setup")
+    dice = random.Random(30)
+    for number in range(KILLS):
+        context = ("setup", "run", "cleanup")[number % 3]
+        call = calls.started(context)
+        time.sleep(dice.uniform(0, 8))
+        call.kill()
+        call.communicate()
+    calls("cleanup", "-e", "stonith=true")
+    assert peon_states(calls) <= {"destroyed"}
+    assert {one["state"] for one in generations(state)} == {"destroyed"}
+    assert containers(state) == []
+    assert calls.left() == []
