@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,18 +13,33 @@ from exekutir.generations import FILE_NAME
 from kommandir.providers import podman_engine
 from tests.calls import Calls
 
-PODMAN = '{"kommandir_groups": ["podman"]}'
+
+def prefix(state: Path) -> str:
+    """The first part of the names of kommandirs, since all tests share one podman."""
+    return f"t{zlib.crc32(str(state).encode()):08x}"
+
+
+def first(state: Path) -> str:
+    """The name of the first generation."""
+    return f"{prefix(state)}-kommandir-g1"
+
+
+def on_podman(state: Path, **more: object) -> dict[str, str]:
+    """What in the environment of a call makes it use a podman kommandir, with further variables."""
+    variables = {"kommandir_groups": ["podman"], "kommandir_name_prefix": prefix(state), **more}
+    return {"EXEKUTIR_EXTRA_VARS": json.dumps(variables)}
 
 
 def containers(state: Path) -> list[str]:
     """The names of the containers whose records are below ``state``."""
     engine = podman_engine.Engine(f"{state}/podman")
-    return [str(one["Names"]) for one in engine.containers(f"label={podman_engine.STATE}={state}/podman")]
+    found = engine.containers(f"label={podman_engine.STATE}={state}/podman")
+    return sorted(podman_engine.labels(one)[podman_engine.TAG] for one in found)
 
 
-def generations(state: Path, name: str = "podman-kommandir") -> list[dict[str, object]]:
+def generations(state: Path) -> list[dict[str, object]]:
     """What is known of the generations of a kommandir."""
-    file = state / "locks" / name / FILE_NAME
+    file = state / "locks" / f"{prefix(state)}-kommandir" / FILE_NAME
     return list(json.loads(file.read_text())["generations"]) if file.exists() else []
 
 
@@ -33,8 +49,8 @@ def kommandir_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     state = tmp_path_factory.mktemp("kommandir-state")
     yield state
     if generations(state):
-        last = Calls(tmp_path_factory.mktemp("last") / "ws", state, "ci")
-        last("setup", "-e", PODMAN)
+        last = Calls(tmp_path_factory.mktemp("last") / "ws", state, "ci", on_podman(state))
+        last("setup")
         last("cleanup", "-e", "stonith=true")
     assert containers(state) == []
 
@@ -45,8 +61,7 @@ def remote_calls(tmp_path: Path, kommandir_state: Path) -> Iterator[Callable[[st
     made: list[Calls] = []
 
     def make(name: str = "ws", job: str | Path = "quickstart", state: Path = kommandir_state) -> Calls:
-        calls = Calls(tmp_path / name, state, job)
-        calls.environment = {"EXEKUTIR_EXTRA_VARS": PODMAN}
+        calls = Calls(tmp_path / name, state, job, on_podman(state))
         made.append(calls)
         return calls
 

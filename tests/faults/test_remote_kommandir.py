@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import time
@@ -14,7 +13,7 @@ import pytest
 from kommandir.journal import FILE_NAME, Journal
 from tests.calls import Calls
 from tests.faults.conftest import SLOW_RUN, job_with_peons
-from tests.kommandirs import PODMAN, containers, generations, killed, users
+from tests.kommandirs import containers, first, generations, killed, on_podman, users
 
 Make = Callable[..., Calls]
 
@@ -41,18 +40,18 @@ def test_the_job_goes_on_with_a_new_kommandir_when_its_own_was_killed(
 ) -> None:
     state = tmp_path / "state"
     calls = remote_calls("ws", job_with_peons(tmp_path / "job", SLOW_RUN), state)
-    calls.environment |= {"EXEKUTIR_EXTRA_VARS": json.dumps({**json.loads(PODMAN), "reconnect_timeout": 3})}
+    calls.environment |= on_podman(state, reconnect_timeout=3)
     calls("setup")
     assert peon_states(calls) == {"up"}
     if moment == "in mid-run":
         run = calls.started("run")
         until(calls, "task_started", task="Time passes")
-        killed(state, "podman-kommandir-g1")
+        killed(state, first(state))
         _, said = run.communicate(timeout=240)
         assert run.returncode == 5, said
-        assert "podman-kommandir-g1" in said
+        assert first(state) in said
     else:
-        killed(state, "podman-kommandir-g1")
+        killed(state, first(state))
     calls("cleanup", "-e", "stonith=true")
     assert peon_states(calls) == {"destroyed"}
     assert containers(state) == []

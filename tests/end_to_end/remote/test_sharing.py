@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.calls import Calls
-from tests.kommandirs import containers, generations
+from tests.kommandirs import containers, first, generations, prefix
 
 Make = Callable[..., Calls]
 JOBS = 12
@@ -34,12 +34,12 @@ def test_twelve_jobs_share_one_kommandir_from_its_making_to_its_end(remote_calls
 
     with ThreadPoolExecutor(JOBS) as pool:
         list(pool.map(life, jobs, moments))
-    assert [one["name"] for one in generations(state)] == ["podman-kommandir-g1"]
-    assert containers(state) == ["podman-kommandir-g1"]
+    assert [one["name"] for one in generations(state)] == [first(state)]
+    assert containers(state) == [first(state)]
     with ThreadPoolExecutor(JOBS) as pool:
         list(pool.map(lambda calls: calls("cleanup", "-e", "stonith=true"), jobs))
     assert containers(state) == []
-    assert [(one["name"], one["state"]) for one in generations(state)] == [("podman-kommandir-g1", "destroyed")]
+    assert [(one["name"], one["state"]) for one in generations(state)] == [(first(state), "destroyed")]
     for event, times in (("created", 1), ("set up", 1), ("destroyed", 1)):
         assert sum(len(told(calls, event)) for calls in jobs) == times
     for calls in jobs:
@@ -50,17 +50,18 @@ def test_a_retired_kommandir_serves_its_jobs_to_their_end_while_new_ones_get_ano
     remote_calls: Make, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
+    second = f"{prefix(state)}-kommandir-g2"
     old, new = remote_calls("old", "ci", state), remote_calls("new", "ci", state)
     old("setup")
     new("setup", "-e", "kommandir_max_age=0.000001")
     assert [(one["name"], one["state"]) for one in generations(state)] == [
-        ("podman-kommandir-g1", "retired"),
-        ("podman-kommandir-g2", "ready"),
+        (first(state), "retired"),
+        (second, "ready"),
     ]
     old("run")
-    assert told(old, "found")[-1] == "podman-kommandir-g1"
-    assert sorted(containers(state)) == ["podman-kommandir-g1", "podman-kommandir-g2"]
+    assert told(old, "found")[-1] == first(state)
+    assert sorted(containers(state)) == [first(state), second]
     old("cleanup")
-    assert containers(state) == ["podman-kommandir-g2"]
+    assert containers(state) == [second]
     new("cleanup", "-e", "stonith=true")
     assert containers(state) == []
