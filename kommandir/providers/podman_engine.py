@@ -100,10 +100,13 @@ class Engine:
         found = [entry for entry in self.containers(f"name=^{name}$") if name in entry.get("Names", [])]  # type: ignore[operator]  # podman's JSON
         return found[0] if found else None
 
-    def volumes(self, *filters: str) -> list[str]:
-        """The names of all volumes that pass the filters."""
-        chosen = [word for filter_ in filters for word in ("--filter", filter_)]
-        return self.demand("volume", "ls", "--quiet", *chosen).split()
+    def volumes(self, tag: str) -> dict[str, dict[str, str]]:
+        """The labels of each volume whose label TAG has that value, by its name.
+
+        One filter only: of several, podman's list of volumes has what passes any.
+        """
+        found = json.loads(self.demand("volume", "ls", "--format", "json", "--filter", f"label={TAG}={tag}") or "[]")
+        return {str(volume["Name"]): labels(volume) for volume in found}
 
 
 def demanded(outcome: subprocess.CompletedProcess[str], arguments: tuple[str, ...]) -> str:

@@ -146,9 +146,10 @@ def make_volumes(engine: podman_engine.Engine, name: str, labels: Mapping[str, s
 
 def remove_volumes(engine: podman_engine.Engine, name: str, state: str) -> None:
     """Remove those that bear our tag."""
-    found = engine.volumes(f"label={podman_engine.TAG}={name}", f"label={podman_engine.STATE}={state}")
-    if found:
-        engine.demand("volume", "rm", "--force", *found)
+    found = engine.volumes(name)
+    own = [volume for volume, labels in found.items() if labels.get(podman_engine.STATE) == state]
+    if own:
+        engine.demand("volume", "rm", *own)
 
 
 def own_host_key(engine: podman_engine.Engine, folder: str, room: Room) -> None:
