@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -175,6 +176,18 @@ def left_of(provider: Provider, peon: str) -> list[str]:
     while (processes := users_of(folder / peon)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return files + mounts + groups + processes
+
+
+def addresses() -> list[tuple[int, str]]:
+    """All addresses of this host, with their families."""
+    told = json.loads(subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout)
+    found = []
+    for link in told:
+        for entry in link.get("addr_info", []):
+            family = socket.AF_INET if entry["family"] == "inet" else socket.AF_INET6
+            scope = f"%{link['ifname']}" if entry.get("scope") == "link" else ""
+            found.append((int(family), f"{entry['local']}{scope}"))
+    return found
 
 
 def usable_python(uid: int, gid: int, candidates: Sequence[str]) -> str:

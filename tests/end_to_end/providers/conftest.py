@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from kommandir import rootfs
-from kommandir.providers import identities
+from kommandir.providers import identities, rootfs_cache
 from tests.end_to_end.providers import callers
 from tests.end_to_end.providers.callers import Caller, Provider
 
@@ -41,6 +43,12 @@ def tar() -> Path:
     return rootfs.build_tar()
 
 
+@pytest.fixture(scope="session")
+def kommandir_tar() -> Path:
+    """The root filesystem of kommandirs, built in the caller's cache if need be."""
+    return rootfs.build_tar(variant=rootfs_cache.KOMMANDIR)
+
+
 def _caller(user: str, home: Path, cache: Path, package: Path, uid: int, gid: int) -> Caller:
     python = callers.usable_python(uid, gid, [sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"])
     state = home / "state"
@@ -56,8 +64,6 @@ def own_caller(open_directory: Path, checkout: Path, tar: Path) -> Caller:
     rootfs.build_tree(identities.of_this_user())
     home = open_directory / "own"
     home.mkdir()
-    from kommandir.providers import rootfs_cache
-
     cache = Path(rootfs_cache.cache_directory())
     return _caller("own", home, cache, checkout, os.geteuid(), os.getegid())
 
@@ -79,15 +85,18 @@ def other_caller(open_directory: Path, checkout: Path, tar: Path) -> Iterator[Ca
         caller = _caller(name, home, home / "cache", package, entry.pw_uid, entry.pw_gid)
         readable = open_directory / "root.tar"
         shutil.copyfile(tar, readable)
-        script = (
-            f"import sys; sys.path.insert(0, {str(package)!r}); from kommandir import rootfs; sys.exit(rootfs.main())"
-        )
-        built = caller.run([caller.python, "-I", "-S", "-c", script, "build", "--from", str(readable)])
-        assert built.returncode == 0, built.stderr
+        _build(caller, "--from", str(readable))
         yield caller
         _leave(caller)
     finally:
         _remove_user(name)
+
+
+def _build(caller: Caller, *words: str) -> None:
+    """Have a user build a root filesystem in his own cache."""
+    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from kommandir import rootfs; sys.exit(rootfs.main())"
+    built = caller.run([caller.python, "-I", "-S", "-c", script, str(caller.package), "build", *words])
+    assert built.returncode == 0, built.stderr
 
 
 def _remove_user(name: str) -> None:
@@ -104,6 +113,19 @@ def _leave(caller: Caller) -> None:
         # `system migrate` is podman's way of ending its pause process.
         caller.run(["podman", "system", "reset", "--force"])
         caller.run(["podman", "system", "migrate"])
+
+
+@pytest.fixture
+def ordinary_caller(request: pytest.FixtureRequest, kommandir_tar: Path) -> Caller:
+    """A user without rights, who has the root filesystem of kommandirs too."""
+    found = request.getfixturevalue("other_caller" if _ROOT else "own_caller")
+    assert isinstance(found, Caller)
+    if _ROOT:
+        readable = found.package / "kommandir.tar"
+        shutil.copyfile(kommandir_tar, readable)
+        _build(found, "--kommandir", "--from", str(readable))
+        readable.unlink()
+    return found
 
 
 @pytest.fixture(params=USERS)
@@ -143,6 +165,21 @@ def podman(caller: Caller, job: str) -> Iterator[Provider]:
     found = Provider("podman", caller)
     yield found
     _clear(found, job)
+
+
+@pytest.fixture
+def servers() -> Iterator[list[list[object]]]:
+    """Servers on every address of this host, which a process of this host does reach."""
+    listening: list[list[object]] = []
+    with ExitStack() as stack:
+        for family, address in callers.addresses():
+            server = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            server.bind(socket.getaddrinfo(address, 0, family, socket.SOCK_STREAM)[0][4])
+            server.listen()
+            port = server.getsockname()[1]
+            socket.create_connection((address, port), timeout=5).close()
+            listening.append([family, address, port])
+        yield listening
 
 
 def _clear(provider: Provider, job: str) -> None:

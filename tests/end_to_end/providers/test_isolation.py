@@ -6,14 +6,12 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.providers.callers import Provider, left_of, members, running
+from tests.end_to_end.providers.callers import Provider, addresses, left_of, members, running
 
 #: What a peon tries, with the addresses and names that it is told: every list it prints must be empty.
 _ATTEMPT = r"""
@@ -52,32 +50,6 @@ print(json.dumps(reached))
 """
 
 
-def _addresses() -> list[tuple[int, str]]:
-    told = json.loads(subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout)
-    found = []
-    for link in told:
-        for entry in link.get("addr_info", []):
-            family = socket.AF_INET if entry["family"] == "inet" else socket.AF_INET6
-            scope = f"%{link['ifname']}" if entry.get("scope") == "link" else ""
-            found.append((int(family), f"{entry['local']}{scope}"))
-    return found
-
-
-@pytest.fixture
-def servers() -> Iterator[list[list[object]]]:
-    """Servers on every address of this host, which a process of this host does reach."""
-    listening: list[list[object]] = []
-    with ExitStack() as stack:
-        for family, address in _addresses():
-            server = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            server.bind(socket.getaddrinfo(address, 0, family, socket.SOCK_STREAM)[0][4])
-            server.listen()
-            port = server.getsockname()[1]
-            socket.create_connection((address, port), timeout=5).close()
-            listening.append([family, address, port])
-        yield listening
-
-
 @pytest.fixture
 def abstract() -> Iterator[str]:
     """An abstract unix socket of this host."""
@@ -100,7 +72,7 @@ def test_nothing_of_the_host_is_reached(
 ) -> None:
     peon = f"inside-{job}"
     told = provider.create(peon, job)
-    assert _addresses()
+    assert addresses()
     attempt: dict[str, object] = {
         "servers": [*servers, [int(socket.AF_INET), "127.0.0.1", 22]],
         "abstract": [abstract],
@@ -221,7 +193,6 @@ def test_processes_are_limited(provider: Provider, job: str) -> None:
     told = provider.create(f"processes-{job}", job, "--processes", "40")
     assert told["limits"]["processes"] == ("cgroup" if provider.caller.uid == 0 else "each user")
     spawn = """python3 -c '
-import subprocess
 n = 0
 try:
     while n < 100:
