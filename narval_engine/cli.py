@@ -90,10 +90,15 @@ def _parser() -> argparse.ArgumentParser:
     _common(resume)
     resume.set_defaults(run=_resume)
     graph = commands.add_parser("graph", help="draw the recipes of a file, or the plans of a journal")
-    graph.add_argument("file", type=Path, metavar="FILE", help="a recipe (XML or YAML) or a journal")
+    graph.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="recipes (XML, YAML, job.xn), a journal, or a home or workspace with some",
+    )
     graph.add_argument("--format", choices=("text", "svg"), default="text")
     graph.add_argument("--recipe", metavar="GROUP.NAME", help="only this one")
-    graph.add_argument("--home", type=Path, help="the home of a journal")
+    graph.add_argument("--home", type=Path, help="the home of a journal, for recipes that it does not have")
     graph.set_defaults(run=_graph)
     return parser
 

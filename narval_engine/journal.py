@@ -11,6 +11,7 @@ plans these are, and ``notes``, an append-only list of records.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -20,9 +21,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from narval_engine import encoding
+from narval_engine import encoding, recipewriting, xmlrecipes
 from narval_engine.elements import Element
+from narval_engine.places import Mistake
 from narval_engine.plans import Plan
+from narval_engine.recipes import Recipe
 from narval_engine.world import Fact
 
 #: Raised when the format of the records changes.
@@ -32,10 +35,12 @@ CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS labels (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, note TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS recipes (name TEXT PRIMARY KEY, recipe TEXT NOT NULL) WITHOUT ROWID;
 """
 _NOTE = "INSERT INTO notes (note) VALUES (?)"
 _NOTES = "SELECT note FROM notes ORDER BY number"
 _INSERT = "INSERT INTO batches (facts) VALUES (?)"
+_KEEP = "INSERT OR REPLACE INTO recipes VALUES (?, ?)"
 _ALL = "SELECT facts FROM batches ORDER BY number"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -89,6 +94,8 @@ class SqliteJournal:
         self._writing = threading.Lock()
         #: Elements whose content the journal has, so that it is written once.
         self._known: set[int] = set()
+        #: Recipes that it has; those who look at it draw its plans by them.
+        self._recipes: set[str] = set()
         self._lock = -1
         try:
             self._database = self._looked_at() if read_only else self._opened()
@@ -134,16 +141,18 @@ class SqliteJournal:
 
     def write(self, facts: Iterable[Fact]) -> None:
         """Keeps the facts, all or none. Raises JournalError; encoding.EncodingError for what no file can hold."""
+        facts = list(facts)
+        self._keep_recipes(facts)
         self._insert(_INSERT, _encode([self._record(fact) for fact in facts]))
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Keeps a record of plain data that JSON can hold; from any thread. Raises JournalLostError."""
         self._insert(_NOTE, _encode(record))
 
-    def _insert(self, statement: str, text: str) -> None:
+    def _insert(self, statement: str, *texts: str) -> None:
         try:
             with self._writing:
-                self._database.execute(statement, (text,))
+                self._database.execute(statement, texts)
         except sqlite3.Error as error:
             raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
         if self._sync_every and not self._dirty.is_set():
@@ -169,13 +178,14 @@ class SqliteJournal:
         try:
             with self._writing:
                 self._database.execute("BEGIN IMMEDIATE")
-                for table in ("batches", "notes", "labels"):
+                for table in ("batches", "notes", "labels", "recipes"):
                     self._database.execute(f"DELETE FROM {table}")  # noqa: S608 -- the names stand above
                 self._database.executemany("INSERT INTO labels VALUES (?, ?)", labels.items())
                 self._database.execute("COMMIT")
         except sqlite3.Error as error:
             raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
         self._known.clear()
+        self._recipes.clear()
 
     def label(self, name: str, value: str) -> None:
         """Adds a label, or changes it. Raises JournalLostError."""
@@ -184,6 +194,23 @@ class SqliteJournal:
                 self._database.execute("INSERT OR REPLACE INTO labels VALUES (?, ?)", (name, value))
         except sqlite3.Error as error:
             raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
+
+    def _keep_recipes(self, facts: Iterable[Fact]) -> None:
+        for fact in facts:
+            if fact.kind == "plan_made" and fact.plan is not None and fact.plan.name not in self._recipes:
+                self._recipes.add(fact.plan.name)
+                # An argument that no file can hold: such a plan can't be drawn.
+                with contextlib.suppress(encoding.EncodingError):
+                    self._insert(_KEEP, fact.plan.name, recipewriting.written(fact.plan.recipe))
+
+    def recipes(self) -> list[Recipe]:
+        """The recipes of its plans, as the engine had them that wrote last. Raises JournalError."""
+        mistakes: list[Mistake] = []
+        try:
+            found = list(self._database.execute("SELECT recipe FROM recipes ORDER BY name"))
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: the journal cannot be read: {error}") from error
+        return [recipe for (text,) in found for recipe in xmlrecipes.recipes_of(text, str(self.path), mistakes)]
 
     def _sync_in_batches(self) -> None:
         while not self._closing.wait(self._sync_every):

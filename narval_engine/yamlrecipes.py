@@ -32,7 +32,7 @@ from narval_engine.elements import Element, element_from
 from narval_engine.places import Mistake
 from narval_engine.prototypes import Input, Output
 from narval_engine.recipes import Computed, Condition, Recipe, Step, Time, Transition
-from narval_engine.yamltree import Item, YamlReading, parsed
+from narval_engine.yamltree import Item, YamlReading, listed, parsed
 
 _OF_INPUT = ("match", "use", "list", "optional", "outdates", "from_context", "to_context")
 _OF_OUTPUT = ("match", "list", "optional", "outdates")
@@ -112,7 +112,7 @@ class _Recipes(YamlReading):
             backoff=1.0 if backoff is None else backoff,
             memory=None if memory is None else int(memory),
             cpu=self.number(keys, "cpu"),
-            notes=tuple((note, _listed(keys[note].value)) for note in self.notes if note in keys),
+            notes=tuple((note, listed(keys[note])) for note in self.notes if note in keys),
             place=item.place,
         )
 
@@ -225,8 +225,3 @@ class _Recipes(YamlReading):
         keys = self.mapping(item, FIELDS, "a time")
         said: dict[str, Any] = {name: str(each.value) for name, each in keys.items()}
         return Time(**said, place=item.place)
-
-
-def _listed(value: Any) -> str:
-    """A note as text: the items of a list with blanks between them."""
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -65,25 +65,36 @@ def _constructed(node: yaml.Node) -> Any:
 
 def parsed(text: str | bytes, file: str, mistakes: list[Mistake]) -> Item | None:
     """The root of a YAML text of one document, or ``None`` and a mistake."""
+    found = _read(lambda: [yaml.compose(text, Loader=yaml.SafeLoader)], file, mistakes)
+    return found[0] if found else None
+
+
+def documents(text: str | bytes, file: str, mistakes: list[Mistake]) -> list[Item]:
+    """The roots of all documents of a YAML text, or nothing and a mistake."""
+    return _read(lambda: list(yaml.compose_all(text, Loader=yaml.SafeLoader)), file, mistakes)
+
+
+def _read(nodes: Callable[[], list[yaml.Node | None]], file: str, mistakes: list[Mistake]) -> list[Item]:
+    found: list[Item] = []
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is None:
-            mistakes.append(Mistake("is empty", Place(file, 1)))
-            return None
-        problem = _unwanted(node, file)
-        if problem is not None:
-            mistakes.append(problem)
-            return None
-        root = Item(node, file)
-        _ = root.value
+        for node in nodes() or [None]:
+            if node is None:
+                mistakes.append(Mistake("is empty", Place(file, 1)))
+                return []
+            problem = _unwanted(node, file)
+            if problem is not None:
+                mistakes.append(problem)
+                return []
+            found.append(Item(node, file))
+            _ = found[-1].value
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
         mistakes.append(Mistake(f"is no YAML: {error.problem or error.context}", Place(file, line)))
-        return None
+        return []
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mistakes.append(Mistake(f"is no YAML: {type(error).__name__} {error}".splitlines()[0], Place(file, 1)))
-        return None
-    return root
+        return []
+    return found
 
 
 def _unwanted(root: yaml.Node, file: str) -> Mistake | None:
@@ -175,3 +186,8 @@ class YamlReading:
             return item.value
         self.wrong(f"{name} is a number", item)
         return None
+
+
+def listed(item: Item) -> str:
+    """A note as text: the items of a list with blanks between them."""
+    return " ".join(map(str, item.value)) if isinstance(item.value, list) else str(item.value)
