@@ -19,8 +19,8 @@ __all__ = ["Drawing", "as_svg", "as_text", "command"]
 
 #: Keys of steps that files of jobs have besides ours; a picture shows them.
 NOTES = ("contexts",)
-#: Where the journals of a directory lie: that of a home, and those of the workspace of a job.
-_JOURNALS = ("data/journal.sqlite", "*.sqlite", "engine/*.sqlite", "kommandir_workspace/engine/*.sqlite")
+#: Where the journal of a directory lies: that of a home, and that of the workspace of a job.
+_JOURNALS = ("data/journal.sqlite", "private/job.sqlite", "kommandir_workspace/private/job.sqlite")
 _SQLITE = b"SQLite format 3\0"
 _XML_STARTS = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
 
@@ -42,7 +42,7 @@ def command(options: argparse.Namespace, out: TextIO, refuse: Callable[[Sequence
 
 def _drawings(path: Path, home: Path | None, mistakes: list[Mistake]) -> list[Drawing]:
     if path.is_dir():
-        journals = sorted(found for pattern in _JOURNALS for found in path.glob(pattern))
+        journals = [path / name for name in _JOURNALS if (path / name).is_file()]
         if not journals:
             mistakes.append(Mistake(f"{path}: there is no journal of plans; nothing was run there yet"))
         return [drawing for journal in journals for drawing in _of_journal(journal, home)]

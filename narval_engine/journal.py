@@ -35,12 +35,12 @@ CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS labels (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, note TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS recipes (name TEXT PRIMARY KEY, recipe TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS recipes (number INTEGER PRIMARY KEY, recipe TEXT NOT NULL);
 """
 _NOTE = "INSERT INTO notes (note) VALUES (?)"
 _NOTES = "SELECT note FROM notes ORDER BY number"
 _INSERT = "INSERT INTO batches (facts) VALUES (?)"
-_KEEP = "INSERT OR REPLACE INTO recipes VALUES (?, ?)"
+_KEEP = "INSERT INTO recipes (recipe) VALUES (?)"
 _ALL = "SELECT facts FROM batches ORDER BY number"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -94,7 +94,7 @@ class SqliteJournal:
         self._writing = threading.Lock()
         #: Elements whose content the journal has, so that it is written once.
         self._known: set[int] = set()
-        #: Recipes that it has; those who look at it draw its plans by them.
+        #: The recipes that it was given by this engine.
         self._recipes: set[str] = set()
         self._lock = -1
         try:
@@ -149,10 +149,10 @@ class SqliteJournal:
         """Keeps a record of plain data that JSON can hold; from any thread. Raises JournalLostError."""
         self._insert(_NOTE, _encode(record))
 
-    def _insert(self, statement: str, *texts: str) -> None:
+    def _insert(self, statement: str, text: str) -> None:
         try:
             with self._writing:
-                self._database.execute(statement, texts)
+                self._database.execute(statement, (text,))
         except sqlite3.Error as error:
             raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
         if self._sync_every and not self._dirty.is_set():
@@ -196,18 +196,21 @@ class SqliteJournal:
             raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
 
     def _keep_recipes(self, facts: Iterable[Fact]) -> None:
-        for fact in facts:
-            if fact.kind == "plan_made" and fact.plan is not None and fact.plan.name not in self._recipes:
-                self._recipes.add(fact.plan.name)
-                # An argument that no file can hold: such a plan can't be drawn.
-                with contextlib.suppress(encoding.EncodingError):
-                    self._insert(_KEEP, fact.plan.name, recipewriting.written(fact.plan.recipe))
+        """Keep the recipes of plans that are made: whoever looks at the journal draws its plans by them."""
+        made = {
+            fact.plan.name: fact.plan.recipe for fact in facts if fact.kind == "plan_made" and fact.plan is not None
+        }
+        for name in made.keys() - self._recipes:
+            self._recipes.add(name)
+            # An argument that no file can hold: such a plan can't be drawn.
+            with contextlib.suppress(encoding.EncodingError):
+                self._insert(_KEEP, recipewriting.written(made[name]))
 
     def recipes(self) -> list[Recipe]:
-        """The recipes of its plans, as the engine had them that wrote last. Raises JournalError."""
+        """The recipes of its plans, those that were written last coming last. Raises JournalError."""
         mistakes: list[Mistake] = []
         try:
-            found = list(self._database.execute("SELECT recipe FROM recipes ORDER BY name"))
+            found = list(self._database.execute("SELECT recipe FROM recipes ORDER BY number"))
         except sqlite3.Error as error:
             raise JournalError(f"{self.path}: the journal cannot be read: {error}") from error
         return [recipe for (text,) in found for recipe in xmlrecipes.recipes_of(text, str(self.path), mistakes)]

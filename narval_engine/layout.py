@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from narval_engine.recipes import Recipe, Transition
 
 #: Width and distance of boxes, of bends and joints, in pixels.
-WIDE, GAP, NARROW = 176, 34, 26
+WIDE, GAP, NARROW = 192, 34, 26
 _SWEEPS, _STEPS = 12, 80
 #: Nodes of a row from which on it stays as it is: to look for the best order would take too long.
 _MANY = 150
@@ -69,6 +69,9 @@ def of(recipe: Recipe) -> Layout:
     for node in {id(node): node for node in (*steps.values(), *(each for link in links for each in link.way))}.values():
         rows.setdefault(node.row, []).append(node)
     layout = Layout([rows[row] for row in sorted(rows)], links)
+    for number, each in enumerate(layout.rows):
+        for node in each:
+            node.row = number
     for link in links:
         for upper, lower in zip(link.way, link.way[1:], strict=False):
             upper.below.append(lower)
@@ -96,7 +99,7 @@ def _ranked(nodes: Sequence[Node], pairs: Sequence[_Pair]) -> None:
     for _ in nodes:
         changed = False
         for _, upper, lower, _ in pairs:
-            if lower.row <= upper.row < len(nodes):
+            if lower.row <= upper.row < len(nodes) and lower is not upper:
                 lower.row = upper.row + 1
                 changed = True
         if not changed:

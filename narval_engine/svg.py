@@ -97,12 +97,12 @@ class _Picture:
         state = self.drawing.steps.get(step.id, "")
         left, top = _MARGIN + node.x - WIDE / 2, self._span(node)[0]
         lines = [
-            _text(left + _PAD, top + _PAD + 10, step.id, 14 if state else 21, 'font-weight="600"'),
-            _text(left + _PAD, top + _PAD + 10 + _LINE, _target(step), 25, 'fill="#44505c"'),
+            _text(left + _PAD, top + _PAD + 10, step.id, 16 if state else 23, 'font-weight="600"'),
+            _text(left + _PAD, top + _PAD + 10 + _LINE, _target(step), 27, 'fill="#44505c"'),
         ]
         notes = _notes(step)
         if notes:
-            lines.append(_text(left + _PAD, top + _PAD + 10 + 2 * _LINE, notes, 30, 'fill="#6b7681" font-size="11"'))
+            lines.append(_text(left + _PAD, top + _PAD + 10 + 2 * _LINE, notes, 33, 'fill="#6b7681" font-size="11"'))
         if state:
             where = left + WIDE - _PAD
             lines.append(_text(where, top + _PAD + 10, state, 12, 'text-anchor="end" fill="#44505c" font-size="11"'))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import tarfile
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.calls import Calls
+from tests.calls import BIN, Calls
 
 #: ``slow`` is only prepared once ``fast`` has been tested: with barriers that would never be. ``twice`` needs a second
 #: host, ``killed`` loses its host in the middle, ``broken`` has tests that say no.
@@ -242,8 +243,17 @@ def test_a_job_in_xml(calls: Calls, tmp_path: Path) -> None:
     events = calls.events()
     assert (ended(events, "test-fast"), ended(events, "test-broken")) == (["ok"], ["swallowed", "failed"])
     assert place(events, event="peon", peon="broken", state="kept")
+    assert "[!] test (peon.playbook)  error" in drawn(calls.workspace)
+    assert "job.peon of peon fast: done" in drawn(calls.workspace)
     calls("cleanup")
+    assert "[+] destroy (peon.destroy)  done" in drawn(calls.kommandir)
     assert calls.left() == []
+
+
+def drawn(workspace: Path) -> str:
+    """The plans of the last context, as text."""
+    command = [str(BIN / "narval"), "graph", str(workspace)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_bundled_job(calls: Calls) -> None:
