@@ -6,6 +6,7 @@ need it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -82,7 +83,9 @@ class EventStream:
         try:
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.write(handle, line if self._begun else _after_torn(handle) + line)
+                data = line if self._begun else _after_torn(handle) + line
+                if os.write(handle, data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 self._begun = True
             finally:
                 os.close(handle)
