@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import time
@@ -51,6 +52,11 @@ def _key(caller: Caller, name: str) -> Path:
     return caller.home / f"{name}.pub"
 
 
+def _uplink_possible() -> bool:
+    tun = Path("/dev/net/tun")
+    return os.geteuid() == 0 or (tun.exists() and tun.stat().st_mode & 0o006 == 0o006)
+
+
 def _new_name() -> str:
     return f"job-{uuid.uuid4().hex[:8]}"
 
@@ -67,7 +73,7 @@ def kommandir(own_caller: Caller, tar: Path, tmp_path_factory: pytest.TempPathFa
     """A kommandir of whoever runs the tests, with the package and the peons' root filesystem, without users."""
     name = f"kommandir-{uuid.uuid4().hex[:8]}"
     provider = Provider("podman", own_caller)
-    made = kommandirs.created(provider, name, name)
+    made = kommandirs.created(provider, name, name, *(["--uplink"] if _uplink_possible() else []))
     try:
         made.install(tmp_path_factory.mktemp("kommandir"), tar)
         yield made
@@ -246,27 +252,25 @@ def test_a_reboot_keeps_users_homes_and_peons(kommandir: Kommandir, users: list[
 
 
 def test_an_uplink_of_its_peons_does_not_lead_back(
-    own_caller: Caller, job: str, servers: list[list[object]], tar: Path, tmp_path: Path
+    kommandir: Kommandir, users: list[Kommandir], servers: list[list[object]]
 ) -> None:
     """Neither to the kommandir nor to its host, though the kommandir itself has one, nor does that one."""
-    provider = Provider("podman", own_caller)
-    made = kommandirs.created(provider, f"uplink-{job}", job, "--uplink")
-    try:
-        made.install(tmp_path, tar)
-        user = made.add_user(job, _key(provider.caller, job))
-        made.prepare_tree(job)
-        port = 8000
-        user.said(f"setsid -f python3 -m http.server {port} </dev/null >/dev/null 2>&1")
-        peon = user.create_peon("namespace", "web", "--uplink")
-        theirs = user.said("ip -o -4 address | awk '{print $4}' | cut -d/ -f1").split()
-        hosts = [f"{entry[1]}/{entry[2]}" for entry in servers if "%" not in str(entry[1])]
-        assert hosts
-        for host, places in ((made, hosts), (peon, [*hosts, *(f"{address}/{port}" for address in theirs)])):
-            assert "default" in host.said("ip route")
-            assert host.said(f"{_CONNECT} sh {' '.join(places)}") == ""
-    finally:
-        provider.destroy(f"uplink-{job}", job)
-    assert left_of(provider, f"uplink-{job}") == []
+    provider, user = kommandir.provider, users[0]
+    if not _uplink_possible():
+        refused = provider.caller.run(provider.create_command("up", "up", "--kommandir", "--uplink"))
+        assert refused.returncode == 3
+        assert "/dev/net/tun" in refused.stderr
+        return
+    port = 8000
+    user.said(f"setsid -f python3 -m http.server {port} </dev/null >/dev/null 2>&1")
+    peon = user.create_peon("namespace", "up", "--uplink")
+    theirs = user.said("ip -o -4 address | awk '{print $4}' | cut -d/ -f1").split()
+    hosts = [f"{entry[1]}/{entry[2]}" for entry in servers if "%" not in str(entry[1])]
+    assert hosts
+    for host, places in ((kommandir, hosts), (peon, [*hosts, *(f"{address}/{port}" for address in theirs)])):
+        assert "default" in host.said("ip route")
+        assert host.said(f"{_CONNECT} sh {' '.join(places)}") == ""
+    peon.destroy()
 
 
 def test_an_ordinary_users_kommandir_has_room_for_jobs_too(

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kommandir import apt_sources
+from kommandir import apt_sources, rootfs
 from kommandir.providers import identities, limits, processes, rootfs_cache, uplink
+from kommandir.providers.faults import ProviderUsageError
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,52 @@ def test_the_release_is_this_hosts_own(tmp_path: Path, text: str, release: str) 
 def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXEKUTIR_CACHE", "/somewhere")
     assert rootfs_cache.directory().startswith(f"/somewhere/rootfs/{rootfs_cache.release()}-{os.uname().machine}-")
+
+
+def test_each_variant_of_the_root_filesystem_has_its_own_place() -> None:
+    peons, kommandirs = (rootfs_cache.directory(which) for which in (rootfs_cache.PEON, rootfs_cache.KOMMANDIR))
+    assert peons == rootfs_cache.directory()
+    assert peons != kommandirs
+    assert kommandirs.rpartition("/")[2].startswith("kommandir-")
+    assert set(rootfs_cache.PEON.packages) < set(rootfs_cache.KOMMANDIR.packages)
+
+
+def test_a_users_own_tree_comes_before_the_shared_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = identities.Identities(100000, 100000)
+    monkeypatch.setenv("EXEKUTIR_CACHE", str(tmp_path / "own"))
+    monkeypatch.setattr(rootfs_cache, "SHARED", str(tmp_path / "shared"))
+    for cache in ("shared", "own"):
+        tree = Path(rootfs_cache.tree_path(ids, str(tmp_path / cache)))
+        tree.mkdir(parents=True)
+        tar = tree.with_name(rootfs_cache.TAR)
+        tar.write_text("")
+        assert rootfs_cache.tree(ids) == str(tree)
+        assert rootfs_cache.tar() == rootfs_cache.existing_tar() == str(tar)
+
+
+def test_only_root_fills_what_jobs_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXEKUTIR_CACHE", rootfs_cache.SHARED)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ProviderUsageError, match="as root: kommandir rootfs build --for"):
+        rootfs.build_tar()
+
+
+@pytest.mark.parametrize(
+    ("lines", "granted"),
+    [
+        ("me:1000000:65536\n", (1000000, 65536)),
+        ("me:1000:100\nme:2000:4096\nme:10000:8192\n", (10000, 8192)),
+        ("me:2000:4096\n12345:100000:70000\n", (100000, 70000)),
+        ("me:1000:4095\nyou:1000000:65536\n", None),
+    ],
+)
+def test_a_user_gets_a_whole_range_or_his_largest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, granted: tuple[int, int] | None
+) -> None:
+    file = tmp_path / "subuid"
+    file.write_text(lines)
+    monkeypatch.setattr(identities, "_user_name", lambda _: "me")
+    assert identities._granted(str(file), 12345) == granted
 
 
 def test_only_sources_of_the_release_are_taken(tmp_path: Path) -> None:
@@ -145,3 +192,5 @@ def test_the_caller_by_ssh_is_blocked_with_our_own_addresses(monkeypatch: pytest
     monkeypatch.setenv("SSH_CONNECTION", "2001:db8::7 50000 2001:db8::8 22")
     assert "2001:db8::7/128" in uplink.blocked()
     assert not [address for address in blocked if address.startswith("127.")]
+    monkeypatch.setenv("SSH_CONNECTION", "UNKNOWN 65535 ssh 65535")
+    assert not [address for address in uplink.blocked() if address.startswith("UNKNOWN")]
