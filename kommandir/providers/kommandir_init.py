@@ -59,16 +59,16 @@ def numbers() -> dict[str, int]:
     return settings
 
 
-def write_login_defs(settings: dict[str, int]) -> None:
+def write_login_defs(settings: dict[str, int], path: str = _LOGIN_DEFS) -> None:
     """Put the settings, and closed homes, into login.defs, in place of what stands there."""
-    with open(_LOGIN_DEFS, encoding="utf-8") as file:
+    with open(path, encoding="utf-8") as file:
         text = file.read()
     for name, value in (*settings.items(), ("HOME_MODE", "0700")):
         line = f"{name} {value}"
         text, found = re.subn(rf"^#?{name}\s.*$", line, text, count=1, flags=re.MULTILINE)
         if not found:
             text += f"{line}\n"
-    write(_LOGIN_DEFS, text, 0o644)
+    write(path, text, 0o644)
 
 
 def write(path: str, text: str, mode: int) -> None:

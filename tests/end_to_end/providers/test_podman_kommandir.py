@@ -162,6 +162,8 @@ def test_what_root_unpacked_for_a_user_is_shared_and_nobody_changes_it(
     assert user.run(f"ls -d {tree}").returncode == 0
     assert user.run("ls /var/lib/exekutir/cache").returncode != 0
     assert user.run("test -e ~/.cache/exekutir").returncode == 1
+    build = f"cd {kommandirs.PACKAGE} && EXEKUTIR_CACHE=/var/cache/exekutir python3 -m kommandir.rootfs build"
+    assert "as root: kommandir rootfs build --for" in user.run(build).stderr
 
     slot = user.said("grep ^$USER: /etc/subuid").split(":")[1:]
     kommandir.said(f"userdel -r {user.user} 2>&1 || test $? = 12")

@@ -23,9 +23,7 @@ from kommandir import image, yamlfile
 from kommandir.providers import vm_command, vm_template
 from tests.calls import Calls
 from tests.end_to_end.providers.callers import FAR, Caller, Provider, left_of, running, users_of
-from tests.end_to_end.providers.test_isolation import _reached, servers
-
-__all__ = ["servers"]
+from tests.end_to_end.providers.test_isolation import _reached
 
 #: Seconds that a call may take: a boot on a busy host without KVM takes minutes.
 PATIENCE = 900.0

@@ -46,12 +46,11 @@ def test_a_peon_of_few_numbers_has_a_nobody_too(count: int, first: int) -> None:
     assert sum(outside[-1]) == first + count
 
 
-def test_login_defs_keeps_what_it_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_defs_keeps_what_it_says_otherwise(tmp_path: Path) -> None:
     file = tmp_path / "login.defs"
     file.write_text("# comment\nUMASK\t\t022\n#HOME_MODE\t0755\nSUB_UID_MIN\t\t   100000\nSUB_UID_COUNT 1\n")
-    monkeypatch.setattr(kommandir_init, "_LOGIN_DEFS", str(file))
     for _ in range(2):
-        kommandir_init.write_login_defs({"SUB_UID_MIN": 65536, "SUB_UID_MAX": 131071})
+        kommandir_init.write_login_defs({"SUB_UID_MIN": 65536, "SUB_UID_MAX": 131071}, str(file))
         assert file.read_text() == (
             "# comment\nUMASK\t\t022\nHOME_MODE 0700\nSUB_UID_MIN 65536\nSUB_UID_COUNT 1\nSUB_UID_MAX 131071\n"
         )
