@@ -1,6 +1,6 @@
 """Builds the image of virtual machines: kernel, initrd and disk, without root, from this host's own package sources.
 
-    kommandir image build [--force]        kommandir image path
+    kommandir image build [--force] [--template]        kommandir image path
 
 Once a user, outside of any checkout, under a lock, and either whole or not there. The disk of a machine lies over it,
 so an image is never changed: ``--force`` makes another one beside it. Providers import it, so it needs only the
@@ -212,6 +212,12 @@ def _remove(left: Path) -> None:
     shutil.rmtree(left, ignore_errors=True)
 
 
+def _make_template(image: str) -> None:
+    from kommandir.providers import qemu_vm, vm_template
+
+    vm_template.ensure(qemu_vm.machine_of(image))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `kommandir image`; returns its exit code."""
     import argparse
@@ -219,10 +225,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="kommandir image", description="the image of virtual machines")
     parser.add_argument("action", choices=["build", "path"], help="build it where it is missing, or say where it lies")
     parser.add_argument("--force", action="store_true", help="build another one, even if there is one")
+    parser.add_argument(
+        "--template", action="store_true", help="also boot a machine of the default size, which others are cloned from"
+    )
     parsed = parser.parse_args(arguments)
     try:
         if parsed.action == "build":
-            vm_image.checked(str(build(force=parsed.force)))
+            found = vm_image.checked(str(build(force=parsed.force)))
+            if parsed.template:
+                _make_template(found)
         print(os.path.realpath(vm_image.directory()))
     except (ProviderError, OSError) as error:
         print(f"kommandir image: {error}", file=sys.stderr)

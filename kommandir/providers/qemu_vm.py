@@ -12,6 +12,7 @@ import shutil
 import time
 
 from kommandir.providers import (
+    identities,
     processes,
     records,
     ssh,
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 
 name = "qemu"
 summary = "a virtual machine with a kernel and systemd of its own: any user, KVM where it works"
+_MEMORY, _CPUS = 2048, 2
 options: tuple[Option, ...] = (
-    Option("memory", "number", 2048, "MiB of memory (default 2048)"),
-    Option("cpus", "number", 2, "number of processors (default 2)"),
+    Option("memory", "number", _MEMORY, f"MiB of memory (default {_MEMORY})"),
+    Option("cpus", "number", _CPUS, f"number of processors (default {_CPUS})"),
     Option("disk", "number", vm_image.SIZE, f"GiB of disk, at least {vm_image.SIZE} (default {vm_image.SIZE})"),
     Option("uplink", "switch", False, "reach the outside, but never this host (needs pasta)"),
     Option("image", "text", "", "directory of an image as `kommandir image path` says it; default: that one"),
@@ -83,14 +85,7 @@ def _check(request: Request) -> None:
 def _made(request: Request) -> Record:
     """A new machine, complete."""
     image = vm_image.checked(request.text("image") or vm_image.current())
-    machine = vm_command.Machine(
-        name=request.name,
-        accelerator=vm_command.accelerator(image),
-        memory=request.number("memory"),
-        cpus=request.number("cpus"),
-        image=image,
-        disk=_DISK,
-    )
+    machine = machine_of(image, request.name, request.number("memory"), request.number("cpus"))
     template = "" if request.options["cold"] else vm_template.ensure(machine)
     record = _form(request, machine, template)
     try:
@@ -103,6 +98,12 @@ def _made(request: Request) -> Record:
         raise
     record["state"] = "complete"
     return record
+
+
+def machine_of(image: str, peon: str = "", memory: int = _MEMORY, cpus: int = _CPUS) -> vm_command.Machine:
+    """A machine of that image and size, as this host can run it."""
+    accelerator = vm_command.accelerator(image)
+    return vm_command.Machine(name=peon, accelerator=accelerator, memory=memory, cpus=cpus, image=image, disk=_DISK)
 
 
 def _form(request: Request, machine: vm_command.Machine, template: str) -> Record:
@@ -214,7 +215,7 @@ def _identity(peon: str, record: Record) -> vm_guest.Identity:
     directory = _RECORDS.path(peon)
     texts = []
     for file in (ssh.HOST_KEY, ssh.AUTHORIZED_KEYS):
-        with open(f"{directory}/{file}", encoding="ascii") as opened:
+        with open(f"{directory}/{file}", encoding="utf-8", errors="surrogateescape") as opened:
             texts.append(opened.read())
     identity = vm_guest.Identity(
         host_name=str(record["host_name"]),
@@ -240,18 +241,12 @@ def _boot(peon: str, record: Record) -> None:
     with contextlib.closing(agent), _control(directory, deadline) as control:
         try:
             agent.await_ready(deadline)
-        except (TimeoutError, ProviderError):
-            raise ProviderError(_unbooted(directory, control)) from None
+        except (TimeoutError, ProviderError) as error:
+            words = vm_template.last_words(directory, control)
+            raise ProviderError(f"the machine did not boot within {vm_template.BOOT:g} s: {words}") from error
         if first:
             _introduce(peon, record, agent, time.monotonic() + _QUICK, woken=False)
     _await_ssh(directory, deadline)
-
-
-def _unbooted(directory: str, control: vm_control.Control) -> str:
-    words = vm_process.words(directory)
-    with contextlib.suppress(ProviderError):
-        words += "\n" + control.console(time.monotonic() + _SYNC)
-    return f"the machine did not boot within {vm_template.BOOT:g} s; its last words: {words.strip() or 'none'}"
 
 
 def _await_ssh(directory: str, deadline: float) -> None:
@@ -369,6 +364,10 @@ def why_not() -> str | None:
     if not os.path.isfile(f"{vm_image.directory()}/{vm_image.MANIFEST}"):
         # What builds the image, which is kept then.
         needed += [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs")]
+        try:
+            identities.of_this_user()
+        except ProviderError as error:
+            return f"the image cannot be built: {error}"
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [package for program, package in needed if not shutil.which(program, path=path)]
     if missing:

@@ -51,9 +51,10 @@ def command(machine: Machine) -> list[str]:
         *("-object", _memory(machine), "-vga", "none", "-rtc", "base=utc"),
         *("-kernel", f"{image}/{vm_image.KERNEL}", "-initrd", f"{image}/{vm_image.INITRD}"),
         *("-append", "root=/dev/vda rw console=ttyS0 fsck.mode=skip systemd.show_status=no panic=5"),
-        # A peon is thrown away: only a crash of the whole host loses what its disk was told to keep.
+        # A full disk of this host is an error in the machine, which would stop otherwise and wait for a person. And a
+        # peon is thrown away: only a crash of the whole host loses what its disk was told to keep.
         *("-drive", f"file={_escaped(machine.disk)},if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap"),
-        *("-device", "virtio-blk-pci,drive=disk"),
+        *("-device", "virtio-blk-pci,drive=disk,werror=report"),
         *("-netdev", _network(machine), "-device", "virtio-net-pci,netdev=net,romfile="),
         *("-chardev", "ringbuf,id=console,size=65536", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=agent,fd={AGENT},server=on,wait=off", "-serial", "chardev:agent"),

@@ -104,6 +104,10 @@ _OFF = (
     "e2scrub_reap.service",
     "fstrim.timer",
     "getty@tty1.service",
+    "modprobe@drm.service",
+    "modprobe@efi_pstore.service",
+    "systemd-binfmt.service",
+    "systemd-pstore.service",
     "serial-getty@ttyS0.service",
     "ssh.socket",
     "systemd-networkd-wait-online.service",
@@ -158,7 +162,7 @@ def script(identity: Identity, *, woken: bool) -> str:
         "set -e\numask 022\n",
         f"date -u -s @{identity.epoch:.3f} >/dev/null\n",
         f"perl -e {shlex.quote(_RESEED)} {identity.seed.hex()}\n",
-        f"echo {name} >/proc/sys/kernel/hostname\n",
+        _file("/proc/sys/kernel/hostname", f"{name}\n"),
         _file("/etc/hostname", f"{name}\n"),
         _file("/etc/hosts", f"127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost\n"),
         _file("/etc/resolv.conf", identity.resolver),
@@ -186,7 +190,7 @@ GROWTH = "resize2fs /dev/vda >/dev/null 2>&1\n"
 
 def framed(number: int, text: str) -> bytes:
     """A script as the agent takes it; ``text`` ends in a newline."""
-    return f"begin {number}\n{text}end {number}\n".encode()
+    return f"begin {number}\n{text}end {number}\n".encode(errors="surrogateescape")
 
 
 def answered(line: str, number: int) -> tuple[int, str] | None:

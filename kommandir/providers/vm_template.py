@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DISK, RAM, STATE = "disk.qcow2", "ram", "state"
 FILES = (DISK, RAM, STATE)
 _MANIFEST = "manifest.json"
-_NEW = ".new-template-"
+_NEW = ".template-new-"
 #: Change it when a template must be made anew, as the way of making changed.
 _FORMAT = 2
 #: Seconds that a boot may take, and another process's making of a template; both stretch on a busy machine.
@@ -169,12 +169,17 @@ def _settle_and_save(new: str) -> None:
         try:
             agent.await_ready(deadline)
             agent.run(vm_guest.SETTLING, deadline)
-        except TimeoutError:
-            words = control.console(time.monotonic() + _QUICK)
-            raise ProviderError(
-                f"the template's machine did not boot within {BOOT:g} s; its last words:\n{words}"
-            ) from None
-        _save(control, f"{new}/{STATE}")
+            _save(control, f"{new}/{STATE}")
+        except (TimeoutError, ProviderError) as error:
+            raise ProviderError(f"no template was made: {last_words(new, control)}") from error
+
+
+def last_words(directory: str, control: vm_control.Control) -> str:
+    """What a machine that did not come up said last: QEMU's own words, and the end of its console."""
+    words = vm_process.words(directory)
+    with contextlib.suppress(ProviderError):
+        words += "\n" + control.console(time.monotonic() + _QUICK)
+    return words.strip() or "it said nothing"
 
 
 def _save(control: vm_control.Control, path: str) -> None:

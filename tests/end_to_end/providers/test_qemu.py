@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from kommandir import image, yamlfile
-from kommandir.providers import vm_command, vm_template
+from kommandir.providers import qemu_vm, vm_template
 from tests.calls import Calls
 from tests.end_to_end.providers.callers import FAR, Caller, Provider, left_of, running, users_of
 from tests.end_to_end.providers.test_isolation import _reached
@@ -40,10 +40,7 @@ head -c 16 /dev/urandom | od -An -tx1; date +%s
 def built() -> Path:
     """The image, and a template of the default size, made in the caller's cache if need be."""
     found = image.build()
-    machine = vm_command.Machine(
-        name="", accelerator=vm_command.accelerator(str(found)), memory=2048, cpus=2, image=str(found), disk=""
-    )
-    vm_template.ensure(machine)
+    vm_template.ensure(qemu_vm.machine_of(str(found)))
     return found
 
 
@@ -233,7 +230,7 @@ def test_an_ordinary_user_boots_one(
     child = caller.start(provider.create_command(f"half-{job}", job, *size))
     vm = caller.cache / "vm"
     deadline = time.monotonic() + PATIENCE
-    while not list(vm.glob(".new-template-*/qemu.log")) and child.poll() is None:
+    while not list(vm.glob(".template-new-*/qemu.log")) and child.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     child.send_signal(signal.SIGKILL)
@@ -256,7 +253,7 @@ def test_an_ordinary_user_boots_one(
 
 def _await_end_of_templates(vm: Path) -> None:
     """The machine of a template ends with whoever makes it; nobody has to find it."""
-    folders = {entry.resolve() for entry in vm.glob(".new-template-*")}
+    folders = {entry.resolve() for entry in vm.glob(".template-new-*")}
     deadline = time.monotonic() + 60
     while any(_works_in(folders)):
         assert time.monotonic() < deadline
@@ -275,8 +272,8 @@ def _works_in(folders: set[Path]) -> Iterator[int]:
 
 
 def test_what_a_killed_making_left_is_swept(tmp_path: Path) -> None:
-    (tmp_path / ".new-template-x").mkdir()
-    (tmp_path / ".new-template-x" / "ram").write_text("x")
+    (tmp_path / ".template-new-x").mkdir()
+    (tmp_path / ".template-new-x" / "ram").write_text("x")
     vm_template._sweep(str(tmp_path / "template-1"))
     assert list(tmp_path.iterdir()) == []
 
