@@ -73,7 +73,16 @@ class Job:
         """The locks of the kommandirs, with this job as who asks for them."""
         given = self.variables.get("lock_timeout")
         deadline = self.deadline.within(float(given) if given is not None else None)
-        return LockFolder(lock_folder(self.variables), self.uuid, self.context, deadline, self.cancellation, self.wait)
+        lease = self.variables.get("lock_lease")
+        return LockFolder(
+            lock_folder(self.variables),
+            self.uuid,
+            self.context,
+            deadline,
+            self.cancellation,
+            self.wait,
+            None if lease is None else float(lease),
+        )
 
     def wait(self, what: str, holders: list[Holder]) -> None:
         """Tell, every now and then, what is waited for and who has it."""
@@ -188,8 +197,8 @@ def _kept(path: Path) -> dict[str, Any]:
 def _remembered(workspace: Workspace, error: Exception) -> dict[str, Any]:
     for entry in reversed(list(workspace.journal.entries())):
         if entry.action == "context_started":
-            known = ("uuid", "job_path", "job_name", "lock_dir", "kommandir_groups")
-            return {name: entry.data[name] for name in known if entry.data.get(name)}
+            known = ("uuid", "job_path", "job_name", "lock_dir", "lock_lease", "kommandir_groups")
+            return {name: entry.data[name] for name in known if entry.data.get(name) is not None}
     raise error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from exekutir import kommandirs, remains, workspace
 from exekutir.job import Job, keep_variables
 from exekutir.kommandirs import Kommandir, requests
-from kommandir.errors import ExekutirError, ExitCode, JobError, StoppedError, UsageError, exit_code_of
+from kommandir.errors import ExekutirError, ExitCode, JobError, UsageError, exit_code_of
 from kommandir.mistakes import demand_none
 
 #: Seconds that the job's part of cleanup may take where nobody gave a limit; a job that hangs must not keep its peons.
@@ -154,12 +154,12 @@ def kommandir_workspace_released(job: Job, kommandir: Kommandir) -> int:
 
 
 def tolerated(job: Job, part: Callable[[Job], int]) -> int:
-    """The exit code of a part of cleanup whose failure does not stop the rest; only a signal does."""
+    """The exit code of a part of cleanup whose failure does not stop the rest; a signal does, and a lost lock."""
     try:
         return part(job)
-    except StoppedError:
-        raise
     except ExekutirError as error:
+        if job.cancellation.requested:
+            raise
         job.events.emit("warning", message=str(error))
         return exit_code_of(error)
 

@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from kommandir.errors import StoppedError
+from kommandir.errors import ExekutirError, StoppedError
 
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Cancellation:
-    """Set once, by a signal; waits select on ``fileno()``, loops call ``check()``."""
+    """Set once, by a signal or by an error elsewhere; waits select on ``fileno()``, loops call ``check()``."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self._error: ExekutirError | None = None
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def fileno(self) -> int:
@@ -27,7 +28,7 @@ class Cancellation:
     @property
     def requested(self) -> bool:
         """Whether work has to stop."""
-        return self.signal_number is not None
+        return self.signal_number is not None or self._error is not None
 
     def request(self, signal_number: int) -> None:
         """Ask to stop; the first signal is remembered. Safe in a signal handler."""
@@ -35,10 +36,18 @@ class Cancellation:
             self.signal_number = signal_number
             os.write(self._writer, b"x")
 
+    def fail(self, error: ExekutirError) -> None:
+        """Ask to stop since something that the work relies upon is lost; for other threads than the one that works."""
+        if self._error is None:
+            self._error = error
+            os.write(self._writer, b"x")
+
     def check(self, doing: str | None = None) -> None:
-        """Raise StoppedError when work has to stop."""
+        """Raise StoppedError, or the error that somebody failed with, when work has to stop."""
         if self.signal_number is not None:
             raise StoppedError(self.signal_number, doing)
+        if self._error is not None:
+            raise self._error
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:

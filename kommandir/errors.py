@@ -28,7 +28,7 @@ class ExitCode(enum.IntEnum):
     PROVISIONING_FAILED = 3, "A host could not be created, set up or destroyed."
     UNREACHABLE = 4, "A host that exists does not answer."
     KOMMANDIR_FAILED = 5, "The kommandir, its disk or a program that it needs broke."
-    LOCK_NOT_HAD = 6, "A lock was not had in time."
+    LOCK_NOT_HAD = 6, "A lock was not had in time, or was lost."
     TIMED_OUT = 7, "A deadline passed."
     JOB_FAILED = 8, "A step of the job failed in `setup` or `cleanup`, where nothing is tested."
     LEFT_BEHIND = 9, "Cleanup ended, but something of the job is still there."
@@ -97,7 +97,7 @@ class KommandirError(ExekutirError):
 
 
 class LockError(ExekutirError):
-    """A lock was not had in time."""
+    """A lock was not had in time, or was lost."""
 
     exit_code = ExitCode.LOCK_NOT_HAD
 

@@ -189,7 +189,9 @@ _EXEKUTIR = (
         name="sync_excludes",
         type=NAMES,
         default=(),
-        meaning="Names at the top of the job's folder that are not copied into the workspace.",
+        meaning="Names at the top of the job's folder that are not copied into the workspace; and names, or paths and "
+        "patterns as rsync has them (`results/*.iso`), that stay on either side when the workspace travels to a remote "
+        "kommandir and back.",
         host="exekutir",
         passes=False,
         reader="program",
@@ -199,6 +201,16 @@ _EXEKUTIR = (
         type=PATH,
         meaning="Folder of the locks; all who share a kommandir must name the same. By default "
         "`$EXEKUTIR_STATE/locks`, else `~/.local/state/exekutir/locks`.",
+        host="exekutir",
+        passes=False,
+        reader="program",
+    ),
+    Variable(
+        name="lock_lease",
+        type=SECONDS,
+        meaning="How long a lock outlives a host that is gone, in seconds, where hosts share `lock_dir`; a process "
+        "that stands still for longer has lost it and stops. 0: the locks are the kernel's, for one host. By default "
+        "60 on a network file system, else 0. All who share the folder must have the same.",
         host="exekutir",
         passes=False,
         reader="program",
