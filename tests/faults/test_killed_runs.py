@@ -95,6 +95,21 @@ def test_a_list_goes_on_from_wherever_it_was_killed(tmp_path: Path, entry: int) 
         assert workspace.lines() == ["a", "b", "c told-once"]
 
 
+FAILING = command("echo a >> log") + command("echo b >> log; exit 7", ", idempotent: yes") + command("echo c >> log")
+
+
+@pytest.mark.parametrize("entry", range(5, 9))
+def test_what_had_failed_is_still_what_failed(tmp_path: Path, entry: int) -> None:
+    workspace = Workspace(tmp_path, FAILING)
+    workspace.run(dying=entry, code=-signal.SIGKILL)
+    before, told = workspace.lines(), workspace.events("step_finished")
+    assert "exit code 7" in workspace.run(code=1)
+    assert Counter(workspace.lines())["a"] == 1
+    assert "c" not in workspace.lines()
+    if any(item["outcome"] == "failed" for item in told):
+        assert workspace.lines() == before
+
+
 def test_no_entry_was_left_out(tmp_path: Path) -> None:
     Workspace(tmp_path, LIST).run(dying=ENTRIES_OF_LIST + 1)
 
