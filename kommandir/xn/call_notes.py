@@ -127,7 +127,8 @@ class CallNotes:
     def strays_ended(self) -> None:
         """End the processes of calls that are under way, or were when whoever made them was killed."""
         for begun in self.under_way:
-            strays.end(begun.mark)
+            if begun.mark:
+                strays.end(begun.mark)
 
     def resumed(self, events: EventStream) -> None:
         """End what processes the killed calls have left, and tell with which calls the run goes on."""
