@@ -25,6 +25,9 @@ from kommandir.providers import identities, registry
 
 UUID = "bench"
 PODMAN_NUMBER = 8
+MACHINES = 4
+#: Seconds that a host may take: a machine that boots without KVM takes some minutes on a busy host.
+PATIENCE = 900.0
 #: What a bare peon is: the same mounts, made by a shell.
 _BARE = """
 set -e
@@ -101,12 +104,13 @@ class Bare:
 class Real:
     """Hosts of a provider, each answered once by SSH with its host key checked."""
 
-    def __init__(self, provider: str, key: Path) -> None:
-        self.provider, self.key = provider, key
+    def __init__(self, provider: str, key: Path, *options: str) -> None:
+        self.provider, self.key, self.options = provider, key, options
 
     def create(self, name: str) -> None:
         lease = ["--uuid", UUID, "--expires", "4000000000", "--public-key", f"{self.key}.pub"]
-        told = yaml.load(registry.called(self.provider, "create", name, *lease), Loader=yaml.CSafeLoader)
+        said = registry.called(self.provider, "create", name, *lease, *self.options, seconds=PATIENCE)
+        told = yaml.load(said, Loader=yaml.CSafeLoader)
         arguments = ["-F", "none", "-i", str(self.key), *shlex.split(told["ansible_ssh_common_args"])]
         subprocess.run(["ssh", *arguments, f"root@{told['ansible_host']}", "true"], check=True)
 
@@ -146,6 +150,7 @@ def main(numbers: list[int]) -> None:
             _print(number, bare, None, "bare unshare and nsenter, no SSH")
             _print(number, measured(Real("namespace", key), number, rounds), bare, "namespace, to the first SSH answer")
         _podman(key)
+        _qemu(key)
     finally:
         shutil.rmtree(folder)
 
@@ -159,6 +164,25 @@ def _podman(key: Path) -> None:
     Real("podman", key).destroy(f"warm-{UUID}")
     for number in (1, PODMAN_NUMBER):
         _print(number, measured(Real("podman", key), number, 1), None, "podman, to the first SSH answer")
+
+
+def _qemu(key: Path) -> None:
+    """Virtual machines: one that boots is the floor of those that are cloned."""
+    from kommandir import image
+    from kommandir.providers import qemu_vm, vm_template
+
+    reason = qemu_vm.why_not()
+    if reason:
+        print(f"qemu: {reason}")
+        return
+    machine = qemu_vm.machine_of(str(image.build()))
+    vm_template.ensure(machine)
+    booted = measured(Real("qemu", key, "--cold"), 1, 1)
+    _print(1, booted, None, f"qemu ({machine.accelerator}), booted, to the first SSH answer")
+    for number in (1, MACHINES):
+        cloned = measured(Real("qemu", key), number, 2)
+        share = booted[0][0] / (cloned[0][0] / number)
+        _print(number, cloned, None, f"qemu ({machine.accelerator}), cloned: {share:.0f} times as fast as a boot each")
 
 
 def _print(number: int, seconds: Figures, floor: Figures | None, what: str) -> None:
