@@ -62,6 +62,11 @@ class EventStream:
         """Hand every further event to ``subscriber``."""
         self._subscribers.append(subscriber)
 
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Hand no more events to ``subscriber``."""
+        with self._lock:
+            self._subscribers.remove(subscriber)
+
     def emit(self, event: str, /, **data: Any) -> None:
         """Stamp, redact, store and hand out one event."""
         self._take({"time": now(), "event": event, "context": self.context, **self.redactor.value(data)})

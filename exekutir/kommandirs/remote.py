@@ -16,7 +16,7 @@ from typing import Any
 from exekutir.generations import Generation, Generations
 from exekutir.job import Job
 from exekutir.kommandirs import discovery, installation, provision, requests
-from exekutir.remote import environment, running, runs
+from exekutir.remote import environment, peon_state, running, runs
 from exekutir.remote.control import ConnectionLostError, Control
 from exekutir.remote.host import RemoteHost
 from exekutir.remote.multiplexing import multiplexed
@@ -130,8 +130,10 @@ class Remote:
                 raise UsageError(
                     f"there is no run of {job.context} to attach to", hint=f"run `exekutir {job.context}` without it"
                 )
-            return running.attach(self._user, run, **means)
-        return running.run_remotely(self._user, request, **means)
+            with peon_state.followed(self._sync(job), job.events):
+                return running.attach(self._user, run, **means)
+        with peon_state.followed(self._sync(job), job.events):
+            return running.run_remotely(self._user, request, **means)
 
     def peons_released(self, job: Job, keep_until: int | None) -> list[PeonRecord]:
         """Have the kommandir destroy or keep what its journal knows of; its events are told here."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from exekutir.remote import peon_state
 from exekutir.remote import rsync as rsyncs
 from exekutir.remote.control import ConnectionLostError
 from exekutir.remote.host import RemoteHost
@@ -30,6 +31,14 @@ from kommandir.redaction import Redactor
 from tests.remote_hosts import NAME, Server, Wire
 
 OWN_MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "-m"]
+
+
+def until(condition: Callable[[], object]) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it never came to that")
 
 
 class Two:
@@ -497,3 +506,37 @@ def test_a_long_transfer_tells_how_far_it_is(two: Two, monkeypatch: pytest.Monke
     assert told[-1]["percent"] == 100
     assert "sending the workspace" in told[-1]["doing"]
     assert "%" not in two.log.read_text().partition("Number of files")[2]
+
+
+def test_the_peons_of_a_run_are_known_here_while_it_goes_on(two: Two, wire: Wire) -> None:
+    two.lay(WORKSPACE)
+    two.sync().push()
+    events = EventStream(None, Redactor([]), "setup")
+    far = replace(two.server.host(), port=wire.port)
+    with peon_state.followed(two.sync(host=far), events):
+        two.lay({"private/first.yml": "name: first\n", "journal.jsonl": "first\n"}, there=True)
+        events.emit("peon", peon="first", state="creating")
+        until(lambda: (two.here / "private/first.yml").exists() and (two.here / "journal.jsonl").stat().st_size > 3)
+        wire.down = True
+        wire.cut()
+        two.lay({"private/second.yml": "name: second\n"}, there=True)
+        events.emit("peon", peon="second", state="creating")
+        threading.Event().wait(1)
+        wire.down = False
+        until((two.here / "private/second.yml").exists)
+    two.lay({"private/third.yml": ""}, there=True)
+    events.emit("peon", peon="third", state="creating")
+    assert not [thread for thread in threading.enumerate() if thread.name == "state of the peons"]
+
+
+def test_peons_that_can_not_be_known_here_are_warned_of_once(two: Two) -> None:
+    two.lay(WORKSPACE)
+    told: list[dict[str, Any]] = []
+    events = EventStream(None, Redactor([]), "setup")
+    events.subscribe(told.append)
+    with peon_state.followed(two.sync(), events):
+        events.emit("peon", peon="first", state="creating")
+        until(lambda: len(told) > 1)
+        events.emit("peon", peon="second", state="creating")
+    assert [item["event"] for item in told] == ["peon", "warning", "peon"]
+    assert "peons may be left" in told[1]["message"]
