@@ -64,7 +64,8 @@ class Remote:
         """
         key = job.workspace.path / "ssh" / "exekutir_key"
         public = key.with_suffix(".pub").read_bytes()
-        self.account = self._as_root(job, ["host", "add-user", job.uuid], stdin=public, deadline=job.deadline)
+        command = ["host", "add-user", job.uuid, *(() if _has_peons(job) else ("--no-rootfs",))]
+        self.account = self._as_root(job, command, stdin=public, deadline=job.deadline)
         if self.account.get("reduced"):
             job.events.emit("warning", message=f"{self.host.name}: {self.account['reduced']}")
         self.user = self.closing.enter_context(multiplexed(self.host.as_user(str(self.account["user"]), key)))
@@ -234,3 +235,11 @@ def discovered(job: Job) -> Iterator[Remote]:
         generation = generations.enter(generation, job.uuid, time.time() + float(job.setting("kommandir_lease")) * HOUR)
         job.workspace.journal.append("kommandir_used", kommandir=generation.name, uuid=job.uuid, release=release)
         yield Remote(generation, found.host, found.control, closing)
+
+
+def _has_peons(job: Job) -> bool:
+    """Whether the inventory of the job has peons, or may have some that only Ansible knows."""
+    from exekutir.variables import job_content, peons
+
+    content = job_content.of_workspace(job.workspace.kommandir, None)
+    return bool(content.inventory.dynamic or peons.peons(content))

@@ -34,11 +34,12 @@ class Accounts:
         self.places = places or Places()
         self.records = Records(self.places.accounts)
 
-    def add(self, user: str, key: str) -> dict[str, Any]:
+    def add(self, user: str, key: str, *, rootfs: bool = True) -> dict[str, Any]:
         """Make the job's user, or find it, with ``key`` (lines of authorized keys) as what logs in; then all of it.
 
         The answer: user, uid, gid, home, state, cache, environment, locales, slot ({number, first, count} or None),
-        reduced (what peons lack here, for people, or None), rootfs (where that of its peons is ready, or None).
+        reduced (what peons lack here, for people, or None), rootfs (where that of its peons is ready, or None). With
+        ``rootfs`` it is unpacked where this user's numbers have none yet, which takes seconds.
 
         Raises UsageError for what is no name, no key, or a user of this host; KommandirError, LockError.
         """
@@ -53,7 +54,7 @@ class Accounts:
             self._furnish(record, lines)
             record = record.changed(state=READY, touched=time.time(), releases=_with_own(record.releases))
             self.records.write(record)
-            return self._answer(record)
+            return self._answer(record, rootfs)
 
     def remove(self, user: str, only: Callable[[Record], bool] | None = None) -> bool:
         """End all processes of the job's user and remove all that is its own; whether anything was removed.
@@ -144,7 +145,7 @@ class Accounts:
         if not file.exists() or file.read_text() != keys:
             atomic.write(file, keys, mode=0o644)
 
-    def _answer(self, record: Record) -> dict[str, Any]:
+    def _answer(self, record: Record, rootfs: bool) -> dict[str, Any]:
         here, user = self.places, record.user
         layout = numbers.of_this_host()
         slot = record.slot
@@ -160,7 +161,7 @@ class Accounts:
             "locales": _locales(),
             "slot": {"number": slot.number, "first": slot.first, "count": slot.count} if slot else None,
             "reduced": layout.reduced if slot else none,
-            "rootfs": peon_rootfs.unpacked_for(user) if slot else None,
+            "rootfs": peon_rootfs.unpacked_for(user) if slot and rootfs else None,
         }
 
     def _removed(self, record: Record) -> None:

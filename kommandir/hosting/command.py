@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     remove = actions.add_parser("remove-user", help="end all processes of a job's user and remove all that is its own")
     for each in (add, remove):
         each.add_argument("uuid", metavar="UUID", help="the job's uuid, which is the user's name")
+    add.add_argument("--no-rootfs", action="store_true", help="the job has no peons that need a root filesystem here")
     purge = actions.add_parser("purge", help="remove users that nobody asks for, and releases that nobody uses")
     purge.add_argument("--older-than", type=float, metavar="SECONDS", required=True, help="users: so long untouched")
     purge.add_argument(
@@ -49,7 +50,7 @@ def _perform(asked: argparse.Namespace) -> dict[str, Any]:
 
     accounts = Accounts()
     if asked.action == "add-user":
-        return accounts.add(asked.uuid, sys.stdin.read())
+        return accounts.add(asked.uuid, sys.stdin.read(), rootfs=not asked.no_rootfs)
     if asked.action == "remove-user":
         return {"user": asked.uuid, "removed": accounts.remove(asked.uuid)}
     if asked.action == "purge":
