@@ -170,6 +170,26 @@ def test_what_is_stopped_before_it_began_never_begins(runs: Runs) -> None:
     assert not (runs.workspace / "begun").exists()
 
 
+def test_a_killed_run_of_job_xn_is_gone_on_with_by_the_next_one_of_its_context(runs: Runs) -> None:
+    steps = json.loads(
+        items("echo one >>log", "test -e go || { touch go; kill -9 $PPID; sleep 600; }", "echo two >>log")
+    )
+    steps[1]["command"]["idempotent"] = True
+    file = runs.workspace / "job.xn"
+    file.write_text(json.dumps(steps))
+
+    def start(name: str) -> None:
+        told = {"id": name, "context": "run", "workspace": str(runs.workspace), "file": str(file), "uuid": runs.uuid}
+        runs.call("start", told=json.dumps(told))
+
+    start("first")
+    until(lambda: runs.run("first").state == "died")
+    for name, log in (("second", "one\ntwo\n"), ("third", "one\ntwo\none\ntwo\n")):
+        start(name)
+        assert runs.lines(name)[-1]["result"]["exit_code"] == 0
+        assert (runs.workspace / "log").read_text() == log
+
+
 def test_a_killed_run_is_told_and_the_next_start_ends_its_rest(runs: Runs) -> None:
     runs.start("killed", items("echo ready; sleep 600"))
     until(lambda: runs.run("killed").events.exists() and b"ready" in runs.run("killed").events.read_bytes())
