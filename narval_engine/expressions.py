@@ -244,6 +244,11 @@ class _Checker(ast.NodeVisitor):
             raise self.refuse("calling that")
         if any(keyword.arg is None or keyword.arg.startswith("_") for keyword in node.keywords):
             raise self.refuse("that keyword")
+        match node:
+            case ast.Call(ast.Name(id="getattr" | "hasattr"), [_, ast.Constant(str(name)), *_]) if sandbox.forbidden(
+                name
+            ):
+                raise self.refuse(f"the attribute {name!r}")
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:

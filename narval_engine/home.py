@@ -57,7 +57,7 @@ def load(directory: Path) -> Home:
     for path in _recipe_files(directory):
         home.recipes += recipes_in(path, home.mistakes)
     memory = directory / "data" / "memory.xml"
-    if memory.exists():
+    if memory.exists() or memory.is_symlink():
         read_memory(memory, home)
     _check(home)
     return home

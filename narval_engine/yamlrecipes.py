@@ -19,7 +19,8 @@
 A file holds one ``recipe``, or a list ``recipes``. Steps and transitions are mappings by id, or lists with ``id``;
 transitions of a list that have no id are numbered. ``in`` takes a name, a list, or ``{error: name}``; ``when`` takes an
 expression, a condition (``match``, ``use``, ``from_context``, ``to_context``) or a list of them; ``time`` a mapping of
-the fields of the manual's table 9, or a list of such.
+the fields of the manual's table 9, or a list of such. The names of the XML (``input``, ``condition``, ``idref``,
+``on_error``) do as well.
 """
 
 from __future__ import annotations
@@ -63,7 +64,18 @@ def recipes_in(root: Item, mistakes: list[Mistake], notes: Sequence[str] = ()) -
     return [reader.recipe(item) for item in found]
 
 
+_AS_IN_XML = {
+    "step": "steps",
+    "input": "inputs",
+    "output": "outputs",
+    "transition": "transitions",
+    "condition": "when",
+}
+
+
 class _Recipes(YamlReading):
+    also = _AS_IN_XML
+
     def __init__(self, mistakes: list[Mistake], notes: Sequence[str] = ()) -> None:
         super().__init__(mistakes)
         self.notes = notes
@@ -143,9 +155,9 @@ class _Recipes(YamlReading):
 
     def _inputs(self, item: Item | None) -> Iterator[Input]:
         for name, each in self._entries(item, "inputs"):
-            keys = self.mapping(each, _OF_INPUT, "an input")
+            own, keys = self._entry(name, each, _OF_INPUT, "an input")
             yield Input(
-                name,
+                own,
                 self.matches(keys),
                 list=self.flag(keys, "list"),
                 optional=self.flag(keys, "optional"),
@@ -158,9 +170,9 @@ class _Recipes(YamlReading):
 
     def _outputs(self, item: Item | None) -> Iterator[Output]:
         for name, each in self._entries(item, "outputs"):
-            keys = self.mapping(each, _OF_OUTPUT, "an output")
+            own, keys = self._entry(name, each, _OF_OUTPUT, "an output")
             yield Output(
-                name,
+                own,
                 self.matches(keys),
                 list=self.flag(keys, "list"),
                 optional=self.flag(keys, "optional"),
@@ -168,13 +180,19 @@ class _Recipes(YamlReading):
                 place=each.place,
             )
 
-    def _entries(self, item: Item | None, what: str) -> Iterator[tuple[str, Item]]:
+    def _entries(self, item: Item | None, what: str) -> Iterator[tuple[str | None, Item]]:
         if item is None:
             return
-        if not item.is_mapping:
-            self.wrong(f"{what} are a mapping of ids", item)
+        if not item.is_mapping and not item.is_list:
+            self.wrong(f"{what} are a mapping of ids, or a list of what has an id", item)
             return
-        yield from item.pairs()
+        yield from self._named(item, what)
+
+    def _entry(self, name: str | None, item: Item, allowed: tuple[str, ...], what: str) -> tuple[str, dict[str, Item]]:
+        if name is not None:
+            return name, self.mapping(item, allowed, what)
+        keys = self.mapping(item, ("id", *allowed), what, required=("id",))
+        return self.text(keys, "id") or "", keys
 
     def matches(self, keys: dict[str, Item]) -> tuple[str, ...]:
         if "match" not in keys:
@@ -191,7 +209,7 @@ class _Recipes(YamlReading):
             id=name if name is not None else self.text(keys, "id") or f"transition {at}",
             inputs=tuple(step for step, flagged in links if not flagged),
             on_error=tuple(step for step, flagged in links if flagged),
-            outputs=tuple(str(each.value) for each in self._one_or_more(keys.get("out"))),
+            outputs=tuple(self._out(each) for each in self._one_or_more(keys.get("out"))),
             conditions=tuple(self._condition(each) for each in self._one_or_more(keys.get("when"))),
             times=tuple(self._time(each) for each in self._one_or_more(keys.get("time"))),
             priority=0 if priority is None else int(priority),
@@ -206,8 +224,17 @@ class _Recipes(YamlReading):
     def _link(self, item: Item) -> tuple[str, bool]:
         if not item.is_mapping:
             return str(item.value), False
-        keys = self.mapping(item, ("error",), "an error link", required=("error",))
-        return self.text(keys, "error") or "", True
+        keys = self.mapping(item, ("error", "idref", "on_error"), "a link")
+        if ("error" in keys) == ("idref" in keys):
+            self.wrong("a link has the step that it leads from, as error or as idref", item)
+        if "error" in keys:
+            return self.text(keys, "error") or "", True
+        return self.text(keys, "idref") or "", bool(self.flag(keys, "on_error"))
+
+    def _out(self, item: Item) -> str:
+        if not item.is_mapping:
+            return str(item.value)
+        return self.text(self.mapping(item, ("idref",), "a link", required=("idref",)), "idref") or ""
 
     def _condition(self, item: Item) -> Condition:
         if not item.is_mapping:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import yaml
 
@@ -110,10 +110,11 @@ def _unwanted(root: yaml.Node, file: str) -> Mistake | None:
             return Mistake(f"is nested deeper than {_DEEPEST}", place)
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            names = [key.value for key, _value in node.value if isinstance(key, yaml.ScalarNode)]
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                return Mistake(f"the key {twice[0]!r} is there twice", place)
+            names: set[str] = set()
+            for key, _value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in names:
+                    return Mistake(f"the key {key.value!r} is there twice", Place(file, key.start_mark.line + 1))
+                names.update([key.value] if isinstance(key, yaml.ScalarNode) else ())
             waiting += [(part, depth + 1) for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
             waiting += [(part, depth + 1) for part in node.value]
@@ -122,6 +123,9 @@ def _unwanted(root: yaml.Node, file: str) -> Mistake | None:
 
 class YamlReading:
     """Reads keys of mappings, and collects whatever is wrong with them."""
+
+    #: Other names of keys.
+    also: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, mistakes: list[Mistake]) -> None:
         self.mistakes = mistakes
@@ -136,10 +140,15 @@ class YamlReading:
             if item.value is not None or required:
                 self.wrong(f"{what} is a mapping; its keys are {', '.join(allowed)}", item)
             return {}
-        keys = {}
-        for name, each in item.pairs():
-            if name in allowed:
+        keys: dict[str, Item] = {}
+        for said, each in item.pairs():
+            other = self.also.get(said, said)
+            name = other if other in allowed else said
+            if name in allowed and name not in keys:
                 keys[name] = each
+                continue
+            if name in keys:
+                self.wrong(f"{said!r} of {what} says again what {name!r} says", each)
                 continue
             near = difflib.get_close_matches(name, allowed, 1, 0.6)
             hint = f"did you mean {near[0]!r}? " if near else ""
@@ -174,6 +183,8 @@ class YamlReading:
             return None
         if isinstance(item.value, bool):
             return item.value
+        if item.value in ("yes", "no"):
+            return bool(item.value == "yes")
         self.wrong(f"{name} is true or false", item)
         return None
 

@@ -137,6 +137,25 @@ recipe:
     assert (code, told["plans"][0]["steps"]) == (0, {"a": "error", "b": "history", "c": "done"})
 
 
+def test_recipes_in_yaml_with_the_names_of_the_xml(home: HomeOnDisk) -> None:
+    (home.directory / "recipes" / "r.yml").write_text(
+        """
+recipe:
+  group: g
+  name: y
+  step:
+    - {id: a, type: action, target: M.boom}
+    - {id: b, target: M.handler, input: [{id: e, match: [1], use: "yes"}]}
+    - {id: c, target: M.noop}
+  transition:
+    - {id: t, in: [{idref: a, on_error: yes}], out: [{idref: b}], condition: [{match: elmt.type == "ValueError"}]}
+    - {id: u, in: {idref: b}, out: {idref: c}}
+"""
+    )
+    code, told = home.run("--recipe", "g.y")
+    assert (code, told["plans"][0]["steps"]) == (0, {"a": "error", "b": "history", "c": "done"})
+
+
 def test_the_text_report(home: HomeOnDisk) -> None:
     home.recipes(WAITS)
     home.memory("<x/>", '<start-plan recipe="g.w"/>')
