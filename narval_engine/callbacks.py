@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from narval_engine.plans import Plan
+from narval_engine.plans import IMPOSSIBLE, Plan
 
 
-def finalize(plan: Plan) -> None:
-    """The plan is over: each finalizer of its actions is called with it, once."""
-    for function in dict.fromkeys(function for _number, function in plan.program.finalizers):
-        _callback("finalizer", function, plan)
+def called(plan: Plan, number: int = -1) -> bool:
+    """Tells the step that has become impossible, or with no step the plan that is over; whether anybody was told."""
+    if number < 0:
+        functions = dict.fromkeys(function for _number, function in plan.program.finalizers)
+        for function in functions:
+            _callback("finalizer", function, plan)
+        return bool(functions)
+    told = _nonexecuted(plan, number)
+    if told is not None:
+        _callback("nonexecuted", told, plan.steps[plan.program.steps[number].id])
+    return told is not None
 
 
-def not_executed(plan: Plan, number: int) -> None:
-    """The step has become impossible: its action is told, if it wants to know."""
-    step = plan.program.steps[number]
-    if step.action is not None and step.action.options.nonexecuted is not None:
-        _callback("nonexecuted", step.action.options.nonexecuted, plan.steps[step.id])
+def _nonexecuted(plan: Plan, number: int) -> Any:
+    action = plan.program.steps[number].action
+    return None if action is None else action.options.nonexecuted
+
+
+def missed(plans: Iterable[Plan]) -> Iterator[tuple[Plan, int]]:
+    """The steps (or -1 for the plan) that are to be told, and that nobody is known to have told."""
+    for plan in plans:
+        for number, state in enumerate(plan.step_states):
+            if state == IMPOSSIBLE and number not in plan.called_back:
+                yield plan, number
+        if plan.over and -1 not in plan.called_back:
+            yield plan, -1
 
 
 def _callback(what: str, function: Any, argument: Any) -> None:

@@ -7,17 +7,29 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from narval_engine.engine import Engine
     from narval_engine.home import Home
-    from narval_engine.journal import SqliteJournal
+    from narval_engine.journal import Journal
 
 USAGE = 2
+_WAITS = 3
 _SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+#: Seconds that running steps have to end after a signal.
+_GRACE = 5.0
+
+
+class _EndedError(BaseException):
+    """A signal came before anything was run."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}; nothing was run")
+        self.code = _SIGNALS[signal.Signals(number)]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _command(options)
+    except _EndedError as end:
+        print(end, file=sys.stderr)
+        return end.code
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -82,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--watch", action="store_true", help="go on, and take elements from standard input, XML, one a line"
     )
-    run.add_argument("--journal", type=Path, metavar="FILE", help="write a journal, from which `narval resume` goes on")
+    kept = run.add_mutually_exclusive_group()
+    kept.add_argument("--journal", type=Path, metavar="FILE", help="the journal (default: DIR/data/journal.sqlite)")
+    kept.add_argument("--no-journal", action="store_true", help="keep nothing from which `narval resume` could go on")
     run.set_defaults(run=_run)
     resume = commands.add_parser("resume", help="go on where a journal ends")
     _home(resume, "the directory that the journal was begun with")
@@ -159,24 +176,57 @@ def _output_kept() -> Iterator[TextIO]:
         os.close(kept)
 
 
+@contextlib.contextmanager
+def _on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise _EndedError(number)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 def _run(options: argparse.Namespace) -> int:
-    with _output_kept() as out:
+    with _output_kept() as out, _on_signals(_end):
         loaded = _load(options)
         if loaded is None:
             return USAGE
-        journal = _journal(options.journal) if options.journal else None
-        if journal is not None and next(journal.entries(), None) is not None:
-            journal.close()
-            return _refuse([f"{options.journal}: the journal is not empty; go on from it with `narval resume`"])
+        journal = _journal(options, loaded)
         with _engine(options, loaded, journal) as engine:
             _start(engine, loaded, options.recipe)
-            return _drive(engine, options, out)
+            code = _drive(engine, options, out)
+            _note_end(journal, code)
+            return code
 
 
-def _journal(path: Path) -> SqliteJournal:
-    from narval_engine.journal import SqliteJournal
+def _journal(options: argparse.Namespace, loaded: Home) -> Journal | None:
+    """The journal that the options ask for. Raises JournalError where one is named that holds something."""
+    from narval_engine import homejournal
+    from narval_engine.journal import JournalError, SqliteJournal
 
-    return SqliteJournal(path)
+    if options.journal is None:
+        wanted = not (options.no_journal or loaded.plans)
+        return homejournal.begun(options.home, options.recipe, _say) if wanted else None
+    journal = SqliteJournal(options.journal)
+    if next(journal.entries(), None) is not None:
+        journal.close()
+        raise JournalError(f"{options.journal}: the journal is not empty; go on from it with `narval resume`")
+    return journal
+
+
+def _note_end(journal: Journal | None, code: int) -> None:
+    from narval_engine.homejournal import HomeJournal
+
+    if isinstance(journal, HomeJournal):
+        journal.ended(waits=code == _WAITS)
 
 
 def _engine(options: argparse.Namespace, loaded: Home, journal: Any) -> Engine:
@@ -218,20 +268,19 @@ def _drive(engine: Engine, options: argparse.Namespace, out: TextIO) -> int:
     caught: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
+        if caught:
+            # Whoever asks twice does not want to wait; the journal has what happened.
+            os._exit(_SIGNALS[signal.Signals(number)])
         caught.append(number)
-        engine.cancel(signal.Signals(number).name)
+        engine.cancel(signal.Signals(number).name, grace=_GRACE)
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
+    with _on_signals(stop):
         if getattr(options, "watch", False):
             from narval_engine import watching
 
             watching.watch(engine, sys.stdin, lambda: bool(caught))
         else:
             engine.run()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if getattr(options, "save", None) is not None:
         from narval_engine import savedmemory
 
@@ -241,22 +290,24 @@ def _drive(engine: Engine, options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    with _output_kept() as out:
+    from narval_engine import homejournal, resuming
+
+    with _output_kept() as out, _on_signals(_end):
         loaded = _load(options)
         if loaded is None:
             return USAGE
-        path = options.journal or options.home / "data" / "journal.sqlite"
+        path = options.journal or options.home / homejournal.NAME
         if not path.is_file():
             return _refuse([f"{path}: there is no such journal"])
-        from narval_engine import resuming
-
-        journal = _journal(path)
+        journal, recipe = homejournal.opened(path, _say)
         with _engine(options, loaded, journal) as engine:
-            resuming.resume(engine, journal)
+            resuming.resume(engine, journal.inner)
             if not engine.plans and all(element.private for element in engine.memory):
                 # It died before anything was written: nothing has happened yet.
-                _start(engine, loaded, None)
-            return _drive(engine, options, out)
+                _start(engine, loaded, recipe)
+            code = _drive(engine, options, out)
+            _note_end(journal, code)
+            return code
 
 
 def _graph(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from narval_engine.elements import Element
 from narval_engine.machine import DEPTH, Call, Machine
 from narval_engine.memory import Memory
 from narval_engine.outcomes import Outcome
+from narval_engine.pacing import PATIENCE, Holding
 from narval_engine.places import Mistake, RecipeError
 from narval_engine.plans import ERROR, Plan, PlanStep
 from narval_engine.programs import program_of
@@ -26,6 +28,7 @@ from narval_engine.recipes import Given, Recipe
 from narval_engine.timers import Timers
 from narval_engine.validity import mistakes_of
 from narval_engine.workers import Job, Workers, perform
+from narval_engine.world import Fact
 
 if TYPE_CHECKING:
     from narval_engine.journal import Journal
@@ -33,8 +36,6 @@ if TYPE_CHECKING:
 _Mail = Callable[[], None]
 #: A signal that comes between Python's last look and its falling asleep does not wake it, and a clock can be set.
 _LONGEST_SLEEP = 0.5
-#: So long a call may hold back the answers of calls that began after it.
-_PATIENCE = 0.05
 
 
 class Engine:
@@ -73,12 +74,13 @@ class Engine:
         self._back = 0
         self._holding = False
         self._quiet: list[threading.Event] = []
-        self._held_since: float | None = None
+        self._holds = Holding()
         self._timers = Timers()
         #: Attempts that wait before they are made.
         self._retries: dict[int, Job] = {}
         self._thread: int | None = None
         self._cancelled: str | None = None
+        self._grace: float | None = None
         self._held = 0
         self.machine.now = self.clock.now()
 
@@ -178,12 +180,14 @@ class Engine:
 
         self._soon(change)
 
-    def cancel(self, reason: str = "cancelled") -> None:
+    def cancel(self, reason: str = "cancelled", *, grace: float | None = None) -> None:
         """Ends all plans: running steps are told (``running().cancelled``, ``on_cancel``), no other is started.
 
-        May be called from any thread and from a signal handler; ``run`` returns when the running steps have ended.
+        May be called from any thread and from a signal handler; ``run`` returns when the running steps have ended, or
+        after ``grace`` seconds: those in workers that have not are left to themselves, and count as killed.
         Each plan is then failed, with an error element of type "cancelled" and ``plan.cancelled`` set.
         """
+        self._grace = grace
         self._cancelled = reason
         for job in list(self._running.values()):
             job.running.cancel(reason)
@@ -250,7 +254,7 @@ class Engine:
         return done
 
     def _tell_quiet(self) -> None:
-        young = time.monotonic() - _PATIENCE
+        young = time.monotonic() - PATIENCE
         if self._quiet and not any(job.begun > young for job in self._running.values()):
             for event in self._quiet:
                 event.set()
@@ -295,7 +299,7 @@ class Engine:
         self._tell_quiet()
         limits = [_LONGEST_SLEEP] if until is None else [_LONGEST_SLEEP, until - time.monotonic()]
         if self._back or self._holding or self._quiet:
-            limits.append(_PATIENCE)
+            limits.append(PATIENCE)
         if timer is not None:
             limits.append(timer - time.monotonic())
         if alarm is not None and self.clock.waits:
@@ -315,6 +319,11 @@ class Engine:
             self._answered(job, outcomes.never_begun(reason))
         self._backlog.clear()
         self._retries.clear()
+        for job in self._running.values() if self._grace is not None else ():
+            self._timers.add(time.monotonic() + (self._grace or 0), partial(self._given_up, job, reason), job)
+
+    def _given_up(self, job: Job, reason: str) -> None:
+        self._answered(job, outcomes.never_begun(f"{reason}; it was told, and did not end"))
 
     # Calls.
 
@@ -323,7 +332,7 @@ class Engine:
         started: list[Job] = []
         while len(self._running) < self._slots:
             if not self._backlog:
-                self._holding = self._holds()
+                self._holding = self._holds(self.machine.agenda.queued, self._running.values())
                 if self._holding:
                     break
                 call = self.machine.next_call(queued=True)
@@ -340,25 +349,6 @@ class Engine:
         for job in started:
             self._begin(job)
             self._workers.submit(job)
-
-    def _holds(self) -> bool:
-        """Whether the next step is held back: it looks for elements, and a call of another plan may be making them.
-
-        For as long as such a call is quick; and those that became ready together are held back no longer than that.
-        """
-        queued = self.machine.agenda.queued
-        if not queued or not self._running:
-            self._held_since = None
-            return False
-        plan, number = queued[0]
-        now = time.monotonic()
-        if not plan.program.steps[number].inputs or (self._held_since or now) + _PATIENCE <= now:
-            return False
-        root = plan.root
-        if not any(job.call.plan.root is not root and job.begun + _PATIENCE > now for job in self._running.values()):
-            return False
-        self._held_since = self._held_since or now
-        return True
 
     def run_again(self, call: Call, places: Iterable[int]) -> None:
         """Has these calls of a step made once more, because the process that made them has died."""
@@ -397,7 +387,7 @@ class Engine:
     def _came_back(self, job: Job, outcome: Outcome) -> None:
         """A worker is done. What is quick counts in the order in which it began, and so a plan goes the same way twice.
 
-        One that takes longer than ``_PATIENCE`` is waited for no more.
+        One that takes longer than ``PATIENCE`` is waited for no more.
         """
         if job.answered:
             return
@@ -410,7 +400,7 @@ class Engine:
         for job in list(self._running.values()):
             if job.outcome is not None:
                 self._answered(job, job.outcome)
-            elif job.begun + _PATIENCE > now:
+            elif job.begun + PATIENCE > now:
                 return
 
     def _answered(self, job: Job, outcome: Outcome) -> None:
@@ -440,7 +430,7 @@ class Engine:
         return outcomes.bad_output(job.call.plan, job.call.step, problem)
 
     def _problem(self, elements: Iterable[Any]) -> str | None:
-        if self._journal is None:
+        if self._journal is None or self._journal.lenient:
             return None
         from narval_engine.encoding import problem_of
 
@@ -482,8 +472,24 @@ class Engine:
                     for subscriber in list(self._subscribers):
                         subscriber(event)
             for fact in facts:
-                if fact.kind == "plan_ended" and fact.plan is not None and fact.plan.program.finalizers:
-                    callbacks.finalize(fact.plan)
+                if fact.kind == "plan_ended" and fact.plan is not None:
+                    self._call_back(fact.plan)
         skipped = self.machine.agenda.skipped
         while skipped:
-            callbacks.not_executed(*skipped.popleft())
+            self._call_back(*skipped.popleft())
+
+    def _call_back(self, plan: Plan, number: int = -1) -> None:
+        """Calls what the actions of a plan that is over, or of a step that has become impossible, have declared.
+
+        That it was done is written down afterwards: after a crash in between it is done again.
+        """
+        if callbacks.called(plan, number) and self.machine.world.plans.get(plan.eid or 0) is plan:
+            told = Fact("called_back", plan, number)
+            self.machine.world.apply(told)
+            if self._journal is not None:
+                self._journal.write([told])
+
+    def call_missed(self) -> None:
+        """Makes the calls of ``finalizer`` and ``nonexecuted`` that a process that died did not come to."""
+        for plan, number in callbacks.missed(self.plans):
+            self._call_back(plan, number)

@@ -69,6 +69,9 @@ class Entry(NamedTuple):
 class Journal(Protocol):
     """What the engine writes facts to."""
 
+    #: Whether elements that cannot be kept are its own business, instead of an error of the step that made them.
+    lenient: bool
+
     def write(self, facts: Iterable[Fact]) -> None:
         """Keeps the facts, all or none of them, before it returns."""
         ...
@@ -84,6 +87,8 @@ class SqliteJournal:
     One process at a time may write it; JournalError says so to another. ``read_only`` looks at one that may be in use.
     """
 
+    lenient = False
+
     def __init__(self, path: Path | str, *, sync_every: float = 0.1, read_only: bool = False) -> None:
         self.path = Path(path)
         self._sync_every = 0 if read_only else sync_every
@@ -97,6 +102,9 @@ class SqliteJournal:
         #: The recipes that it was given by this engine.
         self._recipes: set[str] = set()
         self._lock = -1
+        #: The file itself was not synced yet since it was opened.
+        self._unsynced = True
+        self._relaxed = False
         try:
             self._database = self._looked_at() if read_only else self._opened()
         except (OSError, sqlite3.Error) as error:
@@ -117,10 +125,13 @@ class SqliteJournal:
         self._take_lock()
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+        if self._sync_every:
+            # Nothing is promised before the first sync, which takes the file too; most runs are over before that.
+            database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute(f"PRAGMA synchronous = {'NORMAL' if self._sync_every else 'FULL'}")
         database.executescript(_SCHEMA)
         database.execute("INSERT OR IGNORE INTO about VALUES ('version', ?)", (str(VERSION),))
+        database.execute(f"PRAGMA synchronous = {'NORMAL' if self._sync_every else 'FULL'}")
         (version,) = database.execute("SELECT value FROM about WHERE name = 'version'").fetchone()
         if version != str(VERSION):
             raise JournalError(f"{self.path}: the journal has version {version}, this engine reads {VERSION}")
@@ -219,19 +230,20 @@ class SqliteJournal:
         while not self._closing.wait(self._sync_every):
             self._dirty.wait()
             self._dirty.clear()
-            self.sync()
+            if not self._relaxed:
+                self.sync()
 
     def sync(self) -> None:
         """Has the kernel bring to disk what was written."""
-        try:
-            descriptor = os.open(f"{self.path}-wal", os.O_RDONLY)
-        except FileNotFoundError:
-            # Nothing was written yet, or SQLite has folded the log into the file, and synced that itself.
-            return
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
+        if self._unsynced:
+            self._unsynced = False
+            _sync_file(str(self.path))
+        _sync_file(f"{self.path}-wal")
+
+    def relax(self) -> None:
+        """What is in the journal need not outlive the machine any more: closing it does not wait for the disk."""
+        self._relaxed = True
+        self._database.execute("PRAGMA synchronous = OFF")
 
     def entries(self) -> Iterator[Entry]:
         """All facts in the order in which they were written."""
@@ -252,7 +264,8 @@ class SqliteJournal:
             self._syncing.join()
             self._syncing = None
         try:
-            self.sync()
+            if not self._relaxed:
+                self.sync()
             self._database.close()
             self._unlock()
         except (sqlite3.Error, OSError) as error:
@@ -287,6 +300,18 @@ class SqliteJournal:
     def _content(self, element: Element) -> list[Any]:
         made = [element.made_by_plan, element.made_by_step] if element.made_by_plan is not None else []
         return [element.eid, *encoding.element_packed(element), *made]
+
+
+def _sync_file(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        # Nothing was written yet, or SQLite has folded the log into the file, and synced that itself.
+        return
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _of_made(fact: Fact) -> dict[str, Any]:

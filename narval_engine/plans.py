@@ -29,9 +29,20 @@ class Plan(Element, type="plan"):
 
     private = True
     __slots__ = (
-        *("active", "cancelled", "children", "computed", "context", "due", "ended_at", "entered", "failures"),
-        *("open_ways", "parent", "parent_number", "produced", "program", "restarted", "state", "step_states"),
-        *("transition_states", "unresolved", "validated"),
+        *(
+            "active",
+            "called_back",
+            "cancelled",
+            "children",
+            "computed",
+            "context",
+            "due",
+            "ended_at",
+            "entered",
+            "failures",
+        ),
+        *("failures", "open_ways", "parent", "parent_number", "produced", "program", "restarted", "state"),
+        *("step_states", "transition_states", "unresolved", "validated"),
     )
 
     def __init__(self, program: Program, parent: Plan | None = None, parent_number: int = -1) -> None:
@@ -57,6 +68,8 @@ class Plan(Element, type="plan"):
         #: Steps that are ready or running.
         self.active = 0
         self.cancelled: str | None = None
+        #: The steps whose ``nonexecuted`` was called, and -1 once every ``finalizer`` was.
+        self.called_back: frozenset[int] = frozenset()
         self.ended_at: float | None = None
         self.restarted = False
 

@@ -179,6 +179,7 @@ def follow_up(engine: Engine, replay: Replay, cut_off: CutOff = by_declaration) 
             machine.world.fresh.append(element)
     machine.settle()
     engine.flush()
+    engine.call_missed()
 
 
 def _follow_transitions(machine: Machine, plan: Plan) -> None:

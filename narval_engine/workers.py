@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -148,8 +149,9 @@ class Workers:
         """Ends threads and loop once they are through with what they do; does not wait for what never ends."""
         for _thread in self._threads:
             self._jobs.put(None)
+        until = time.monotonic() + 1
         for thread in self._threads:
-            thread.join(timeout=1)
+            thread.join(timeout=max(0.0, until - time.monotonic()))
         self._threads.clear()
         if self._loop is not None and self._loop_thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)

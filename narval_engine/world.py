@@ -149,6 +149,11 @@ class World:
     def _call_ended(self, fact: Fact) -> None:
         """One call of a repeated step came back; only the journal has to know."""
 
+    def _called_back(self, fact: Fact) -> None:
+        """The callbacks of a step, or of the plan, were called."""
+        assert fact.plan is not None
+        fact.plan.called_back |= {fact.number}
+
     def _transition_fired(self, fact: Fact) -> None:
         plan = fact.plan
         assert plan is not None

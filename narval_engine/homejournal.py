@@ -1,0 +1,81 @@
+"""The journal that ``narval run`` keeps of a home, so that ``narval resume`` can go on after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from narval_engine.encoding import EncodingError
+from narval_engine.journal import JournalError, SqliteJournal
+from narval_engine.world import Fact
+
+#: Where it is, in a home; and the journal of the run before.
+NAME = Path("data", "journal.sqlite")
+BEFORE = Path("data", "journal-before.sqlite")
+_RECIPE, _ENDED, _STOPPED = "recipe", "ended", "stopped"
+_Say = Callable[[str], None]
+
+
+class HomeJournal:
+    """A journal that stops where a fact holds what no file can, instead of failing the step. It says so once."""
+
+    lenient = True
+
+    def __init__(self, inner: SqliteJournal, say: _Say) -> None:
+        self.inner = inner
+        self._say = say
+        self._stopped = False
+
+    def write(self, facts: Iterable[Fact]) -> None:
+        """Keeps the facts, all or none, unless it has stopped. Raises JournalLostError."""
+        if self._stopped:
+            return
+        try:
+            self.inner.write(facts)
+        except EncodingError as error:
+            self._stopped = True
+            self.inner.label(_STOPPED, str(error))
+            self._say(f"{self.inner.path}: {error}; from here on nothing is kept to resume from")
+
+    def ended(self, *, waits: bool) -> None:
+        """Nothing more can happen, unless a plan ``waits``: whoever begins anew loses nothing."""
+        self.inner.label(_ENDED, "yes")
+        if not waits:
+            self.inner.relax()
+
+    def close(self) -> None:
+        """Gives back the file."""
+        self.inner.close()
+
+
+def begun(home: Path, recipe: str | None, say: _Say) -> HomeJournal | None:
+    """A new journal of a home; that of the run before is kept beside it.
+
+    ``None``, and a word to ``say``, where it cannot be written, or another run of the home is writing it.
+    """
+    try:
+        journal = SqliteJournal(home / NAME)
+        if next(journal.entries(), None) is not None:
+            cut_off = not journal.labels.get(_ENDED)
+            journal.close()
+            (home / NAME).replace(home / BEFORE)
+            if cut_off:
+                say(f"a run was cut off; `narval resume --home {home} --journal {home / BEFORE}` goes on from it")
+            journal = SqliteJournal(home / NAME)
+        journal.label(_RECIPE, recipe or "")
+    except (JournalError, OSError) as error:
+        say(f"{error}; nothing is kept to resume from")
+        return None
+    return HomeJournal(journal, say)
+
+
+def opened(path: Path, say: _Say) -> tuple[HomeJournal, str | None]:
+    """A journal to go on from, and the recipe that its run was told to start. Raises JournalError."""
+    journal = SqliteJournal(path)
+    labels = journal.labels
+    stopped = labels.get(_STOPPED)
+    if stopped is not None:
+        journal.close()
+        raise JournalError(f"{path}: the journal was not kept to the end: {stopped}")
+    journal.label(_ENDED, "")
+    return HomeJournal(journal, say), labels.get(_RECIPE) or None
