@@ -21,15 +21,17 @@ def watch(engine: Engine, stream: TextIO, stopped: Callable[[], bool]) -> None:
 
     A line that is no element is told on standard error, with its number, and changes nothing.
     """
-    reader = threading.Thread(target=_read, args=(engine, stream), name="narval-watch", daemon=True)
+    reader = threading.Thread(target=_read, args=(engine, stream, stopped), name="narval-watch", daemon=True)
     reader.start()
     engine.serve(lambda: stopped() or not reader.is_alive())
-    if not stopped():
-        engine.run()
+    # The rest: also what is to be ended, if it was stopped.
+    engine.run()
 
 
-def _read(engine: Engine, stream: TextIO) -> None:
+def _read(engine: Engine, stream: TextIO, stopped: Callable[[], bool]) -> None:
     for number, line in enumerate(stream, 1):
+        if stopped():
+            return
         if not line.strip():
             continue
         mistakes: list[Mistake] = []

@@ -35,9 +35,10 @@ def take(inputs): pass
 
 @action(idempotent=True)
 def once(inputs):
+    first = not (HERE / "went").exists()
+    (HERE / "went").write_text("")
     sys.stderr.write("begun\\n")
-    if not (HERE / "went").exists():
-        (HERE / "went").write_text("")
+    if first:
         time.sleep(60)
 
 @action
