@@ -25,6 +25,8 @@ from kommandir.xn import XnResult
 
 #: Seconds without a line, heartbeats included, after which a stream is taken for dead.
 SILENCE = 15.0
+#: The same for the first line of a connection: a program has to start there, perhaps on a very slow machine.
+FIRST_LINE = 90.0
 #: Seconds that a run has to end its steps when it is stopped, and that we try to reach the kommandir for that.
 GRACE, STOP_PATIENCE = 30.0, 60.0
 #: Seconds by which a run, which has the same deadline, may overrun it until it is stopped from here.
@@ -94,7 +96,7 @@ class Pursuit:
     def _pursued(self, control: Control) -> None:
         """Take over what the run tells, as long as this connection lasts or until it is over."""
         follower, stopper = self._follower(control), None
-        silence = Deadline.after(SILENCE)
+        silence = Deadline.after(FIRST_LINE)
         while self._ending is None:
             if stopper is None and self._must_stop():
                 stopper = control.started(self._stop_words(), deadline=self._limit, cancellation=_DEAF)
@@ -113,7 +115,7 @@ class Pursuit:
                 return
             if silence.expired:
                 raise ConnectionLostError(
-                    "the connection was lost", host=self.host.name, why=f"no heartbeat for {SILENCE:g} s"
+                    "the connection was lost", host=self.host.name, why=f"no heartbeat for {silence.given:g} s"
                 )
             self._limit.check("the run to end", host=self.host.name)
         if self._stopping or isinstance(self._ending.error, KommandirError):

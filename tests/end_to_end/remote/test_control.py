@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,40 @@ def test_a_connection_that_went_silent_is_noticed(
             threading.Timer(0.5, setattr, [wire, "deaf", True]).start()
         with pytest.raises(ConnectionLostError, match="nothing came for"):
             control.run(["sleep", "60"], deadline=patience(), cancellation=Cancellation())
+
+
+#: What a provider's ProxyCommand does: pass bytes on, or hand over a connection.
+PASSES = """
+import os, select, socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+while True:
+    for one in select.select([0, s], [], [])[0]:
+        data = os.read(one if one == 0 else s.fileno(), 65536)
+        if not data:
+            sys.exit()
+        s.sendall(data) if one == 0 else os.write(1, data)
+"""
+HANDS_OVER = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+socket.send_fds(socket.socket(fileno=1), [b"x"], [s.fileno()])
+"""
+
+
+@pytest.mark.parametrize(("script", "more"), [(PASSES, []), (HANDS_OVER, ["-o", "ProxyUseFdpass=yes"])])
+def test_a_proxy_of_the_provider_is_used(server: Server, tmp_path: Path, script: str, more: list[str]) -> None:
+    (tmp_path / "proxy.py").write_text(script)
+    proxy = f"ProxyCommand={sys.executable} {tmp_path}/proxy.py %h %p"
+    host = replace(server.host(), options=("-o", proxy, *more))
+    with Control.opened(host, deadline=patience(), cancellation=Cancellation()) as control:
+        assert control.run(["echo", "through"], deadline=patience(), cancellation=Cancellation()).stdout == "through\n"
+
+
+def test_a_proxy_that_fails_is_told(server: Server) -> None:
+    for more in ([], ["-o", "ProxyUseFdpass=yes"]):
+        host = replace(server.host(), options=("-o", "ProxyCommand=exit 3", *more))
+        with pytest.raises(UnreachableError):
+            Control.opened(host, deadline=patience(), cancellation=Cancellation())
 
 
 def test_paramiko_keeps_quiet(server: Server, wire: Wire, capfd: pytest.CaptureFixture[str]) -> None:
