@@ -99,11 +99,11 @@ def test_nothing_is_lost_or_doubled_when_the_connection_is_cut(exekutir: Exekuti
 
 def test_a_start_whose_answer_is_lost_starts_one_run(exekutir: Exekutir, wire: Wire, runs: Runs) -> None:
     """Whatever byte of the way to the answer was the last, before the login and after it."""
-    for number, budget in enumerate([1, 1500, 2300, 2600, 2750, 2900, 3000, 3200]):
+    for number, budget in enumerate([1, 2300, 2700, 2900, 3100]):
         wire.budget = budget
         assert exekutir.run(items(f"echo x >>count-{number}")).exit_code == 0
         assert (runs.workspace / f"count-{number}").read_text() == "x\n"
-    assert wire.cuts >= 6
+    assert wire.cuts >= 4
 
 
 def test_killed_sessions_do_not_kill_the_run(exekutir: Exekutir, server: Server) -> None:
@@ -320,7 +320,7 @@ def test_a_killed_exekutirs_run_goes_on_and_is_taken_up_again(
     dice = random.Random(int(os.environ.get("KILL_SEED", "0")) or time.time_ns())
     places = {"host": str(server.folder), "port": server.port, "folder": str(exekutir.folder), "runs": str(runs.path)}
     more = {"workspace": str(runs.workspace), "uuid": runs.uuid, "text": TALKATIVE, "checkout": str(checkout)}
-    for number in range(4):
+    for number in range(3):
         script = KILLED.format(**places, **more, attach=number > 0)
         process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
         before = len(exekutir.lines())
