@@ -288,9 +288,22 @@ def warm() -> None:
             importlib.import_module(name)
         except ImportError:
             continue  # another version of Ansible has it elsewhere
+    if mitogen:
+        unpin()
     remember_routing()
     gc.collect()
     gc.freeze()
+
+
+def unpin() -> None:
+    """Have mitogen's processes run on any processor.
+
+    It pins them by a scheme for one playbook on an idle machine. Several at a time would share a processor while others
+    idle: on two of them, all playbooks and their workers have the second one.
+    """
+    with contextlib.suppress(ImportError, AttributeError):  # another version of mitogen
+        affinity: Any = importlib.import_module("ansible_mitogen.affinity")
+        affinity.policy = affinity.Policy()
 
 
 def remember_routing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,17 @@ def test_which_strategy_is_used(job: Job, state: str, before: str, config: str, 
     result = job.run(f"{before}- playbook: {{filepath: play.yml, inventory: inventory}}")
     assert result.exit_code == 0, result
     assert job.read("shown") == strategy
+
+
+def test_no_process_is_pinned_to_a_processor(job: Job) -> None:
+    """Of several playbooks at a time all would be pinned to the same one."""
+    with_peon(job)
+    say = "{{ lookup('pipe', 'grep Cpus_allowed_list /proc/self/status') }}"
+    result = job.play(SHOW.replace("{{ lookup('config', 'DEFAULT_STRATEGY') }}", say))
+    assert result.exit_code == 0, result
+    status = Path("/proc/self/status").read_text()
+    (mine,) = [line for line in status.splitlines() if line.startswith("Cpus_allowed_list")]
+    assert job.read("shown") == mine
 
 
 def test_failures_are_told_in_the_same_way(job: Job) -> None:
