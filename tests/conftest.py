@@ -8,7 +8,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.calls", "tests.detached_runs", "tests.remote_hosts", "tests.kommandirs"]
+pytest_plugins = [
+    "tests.calls",
+    "tests.detached_runs",
+    "tests.remote_hosts",
+    "tests.kommandirs",
+    "tests.two_workspaces",
+]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
