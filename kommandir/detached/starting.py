@@ -104,7 +104,11 @@ def _told(handle: int) -> bytes:
 
 
 def _impossible(why: str) -> KommandirError:
-    return KommandirError("the run can't be started on the kommandir", why=why, hint="look for a full disk there, or a broken installation")
+    return KommandirError(
+        "the run can't be started on the kommandir",
+        why=why,
+        hint="look for a full disk there, or a broken installation",
+    )
 
 
 def environment(request: RunRequest, run: RunFolder) -> dict[str, str]:

@@ -15,6 +15,7 @@ from kommandir.xn import recipe
 from kommandir.xn.call_notes import Begun, CallNotes, begun_now, key_of, killed
 from kommandir.xn.reading import Item, read
 from kommandir.xn.request import GOOD, StepResult, XnRequest, XnResult, outcome_of
+from kommandir.xn.schema import PLAYBOOK
 from kommandir.xn.surroundings import Surroundings
 from narval_engine import Engine, Plan, Registry
 from narval_engine.journal import JournalLostError
@@ -47,7 +48,8 @@ def run(request: XnRequest) -> XnResult:
 
         preview.tell(items, Surroundings(request))
     elif items:
-        with contextlib.closing(Surroundings(request)) as surroundings:
+        one_playbook = sum(item.kind is PLAYBOOK for item in items) < 2
+        with contextlib.closing(Surroundings(request, one_playbook=one_playbook)) as surroundings:
             return _Run(surroundings, items).result()
     return XnResult(exit_code=0, outcome=ExitCode.GOOD)
 

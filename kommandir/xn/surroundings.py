@@ -23,14 +23,15 @@ LOGS = Path("results", "logs")
 class Surroundings:
     """Shared by the items of one run, in their order; variables grow from item to item. To be closed at the end."""
 
-    def __init__(self, request: XnRequest) -> None:
+    def __init__(self, request: XnRequest, *, one_playbook: bool = False) -> None:
         self.request = request
         self.workspace = request.workspace
         #: What ``variable`` items have set.
         self.variables: dict[str, str] = {}
         self.base = _base(request)
         self.redactor = request.events.redactor
-        self.zygotes = Zygotes()
+        #: One playbook alone is started sooner by itself.
+        self.zygotes = None if one_playbook else Zygotes()
         self.redactor.add(redaction.secret_values(self.base))
         #: Marks the processes of the step that runs; "": a new mark for each environment.
         self.mark = ""
@@ -39,7 +40,8 @@ class Surroundings:
 
     def close(self) -> None:
         """End the processes that were kept for further playbooks."""
-        self.zygotes.close()
+        if self.zygotes is not None:
+            self.zygotes.close()
 
     def set(self, name: str, value: str) -> None:
         """Set a variable for later items; a secret one is redacted from now on."""

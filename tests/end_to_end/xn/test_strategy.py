@@ -50,7 +50,8 @@ def test_no_process_is_pinned_to_a_processor(job: Job) -> None:
     """Of several playbooks at a time all would be pinned to the same one."""
     with_peon(job)
     say = "{{ lookup('pipe', 'grep Cpus_allowed_list /proc/self/status') }}"
-    result = job.play(SHOW.replace("{{ lookup('config', 'DEFAULT_STRATEGY') }}", say))
+    job.write("play.yml", SHOW.replace("{{ lookup('config', 'DEFAULT_STRATEGY') }}", say))
+    result = job.run("- playbook: {filepath: play.yml, inventory: inventory}\n" * 2)
     assert result.exit_code == 0, result
     status = Path("/proc/self/status").read_text()
     (mine,) = [line for line in status.splitlines() if line.startswith("Cpus_allowed_list")]
