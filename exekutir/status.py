@@ -1,4 +1,4 @@
-"""What is there of a job: contexts done, peons alive, locks and who holds them."""
+"""What is there of a job: contexts done, peons alive, its kommandirs, locks and who holds them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from typing import Any, TextIO
 
 from exekutir import locks, workspace
+from exekutir.generations import FILE_NAME, Generation, Generations
 from exekutir.options import Options
 from kommandir import yamlfile
 from kommandir.errors import ExekutirError, ExitCode
@@ -26,7 +27,7 @@ def shown(options: Options, screen: TextIO) -> int:
 
 
 def gathered(place: workspace.Workspace) -> dict[str, Any]:
-    """The status as plain values: ``uuid``, ``contexts``, ``peons``, ``locks``."""
+    """The status as plain values: ``uuid``, ``contexts``, ``peons``, ``kommandirs``, ``locks``."""
     variables = _variables(place)
     ended = place.journal.contexts()
     under_way = {holder.context for holder in locks.holders(place.path / ".locks")}
@@ -40,6 +41,7 @@ def gathered(place: workspace.Workspace) -> dict[str, Any]:
             for name in CONTEXTS
         ],
         "peons": [_peon(record) for record in place.peon_journal.peons().values()],
+        "kommandirs": _kommandirs(variables),
         "locks": [{"lock": holder.lock, "holder": str(holder), "since": holder.since} for holder in held],
     }
 
@@ -74,6 +76,40 @@ def _peon(record: PeonRecord) -> dict[str, Any]:
     }
 
 
+def _kommandirs(variables: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every generation in the folder of the locks, whichever jobs use it; what can't be read says so as its state."""
+    told: list[dict[str, Any]] = []
+    for file in sorted(locks.lock_folder(variables).glob(f"*/{FILE_NAME}")):
+        try:
+            told += [_kommandir(one) for one in Generations(file.parent).all()]
+        except ExekutirError as error:
+            told.append({"kommandir": file.parent.name, "state": "unknown", "why": str(error)})
+    return told
+
+
+def _kommandir(one: Generation) -> dict[str, Any]:
+    moment = time.time()
+    return {
+        "kommandir": one.name,
+        "state": one.state,
+        "provider": one.provider,
+        "created": one.created,
+        "age": f"{one.age(moment) / 86400:.1f} days" if one.age(moment) >= 86400 else f"{one.age(moment) / 3600:.1f} h",
+        "release": one.release,
+        "jobs": {uuid: one.jobs[uuid] for uuid in one.used_by(moment)},
+        "why_retired": one.why_retired or None,
+    }
+
+
+def _kommandir_line(item: dict[str, Any]) -> str:
+    if item["state"] == "unknown":
+        return f"  {item['kommandir']:<20} {item['why'].splitlines()[0]}"
+    words = [f"{item['age']} old", item["provider"], item["release"]]
+    words += [f"used by {', '.join(item['jobs'])}" if item["jobs"] else "used by nobody"]
+    words += [item["why_retired"]] if item["why_retired"] else []
+    return f"  {item['kommandir']:<20} {item['state']:<10} " + ", ".join(word for word in words if word)
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [f"job {found['job_name'] or '?'} ({found['uuid'] or 'no uuid yet'}) in {found['workspace']}"]
     for item in found["contexts"]:
@@ -84,6 +120,10 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines += [
         f"  {peon['peon']:<20} {peon['state']:<10} {peon['provider']}  {peon['lease'] or ''}".rstrip() for peon in alive
     ]
+    there = [item for item in found["kommandirs"] if item["state"] != "destroyed"]
+    if there:
+        lines.append("kommandirs:")
+        lines += [_kommandir_line(item) for item in there]
     lines.append("locks: " + ("none held" if not found["locks"] else ""))
     lines += [f"  {item['lock']:<20} {item['holder']}" for item in found["locks"]]
     return [line.rstrip() for line in lines]

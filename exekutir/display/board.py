@@ -113,7 +113,7 @@ class Board:
             rows.append(self._row(f"{self._signs['warn']}waiting for {progress.waiting}", "yellow"))
         units = progress.units
         if not units and progress.phase:
-            rows.append(self._row(f"  {progress.phase}", "dim"))
+            rows.append(self._row(f"  {progress.transfer or progress.phase}", "dim"))
         room = max(0, height - len(rows) - 2)
         shown = units if len(units) <= room else units[: max(0, room - 1)]
         longest = min(max((len(unit.name) for unit in shown), default=0), _NAME, max(8, width // 3))

@@ -35,6 +35,8 @@ class Progress:
     since: float = 0.0
     phase: str = ""
     waiting: str = ""
+    #: How far a workspace has travelled, while it does.
+    transfer: str = ""
     step_index: int = 0
     step_total: int = 0
     steps: dict[str, Unit] = field(default_factory=dict)
@@ -54,6 +56,8 @@ class Progress:
         taker = _TAKERS.get(str(event.get("event")))
         if event.get("event") != "waiting":
             self.waiting = ""
+        if event.get("event") != "transfer":
+            self.transfer = ""
         if taker:
             taker(self, event, moment)
 
@@ -74,6 +78,8 @@ class Progress:
         """What it waits for, for a heartbeat."""
         if self.waiting:
             return f"waiting for {self.waiting}"
+        if self.transfer:
+            return self.transfer
         running = ", ".join(unit.name for unit in self.steps.values())
         if self.task:
             whom = f", not yet: {names(list(self.missing))}" if self.missing else ""
@@ -180,6 +186,13 @@ def _waiting(progress: Progress, event: Event, _moment: float) -> None:
     progress.waiting = one_line(event.get("for"), 100) + (f", held by {held}" if held else "")
 
 
+def _transfer(progress: Progress, event: Event, _moment: float) -> None:
+    size = event.get("bytes")
+    told = f"{size / 1e6:.0f} MB" if isinstance(size, int | float) and 0 <= size < 1e18 else "?"
+    doing, far, speed = (one_line(event.get(key), 100) for key in ("doing", "percent", "speed"))
+    progress.transfer = f"{doing}: {far} %, {told}, {speed}"
+
+
 _TAKERS: dict[str, Callable[[Progress, Event, float], None]] = {
     "context_started": _context_started,
     "context_finished": _context_finished,
@@ -190,5 +203,6 @@ _TAKERS: dict[str, Callable[[Progress, Event, float], None]] = {
     "task_result": _task_result,
     "output": _output,
     "peon": _peon,
+    "transfer": _transfer,
     "waiting": _waiting,
 }

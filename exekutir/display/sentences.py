@@ -177,6 +177,10 @@ class Speaker:
         since = f", since {_word(event, 'since')}" if event.get("since") else ""
         yield Sentence(f"waiting for {self.progress.waiting}{since}", "warn")
 
+    def _transfer(self, _event: Event) -> Iterator[Sentence]:
+        if self.log:
+            yield Sentence(self.progress.transfer, "faint")
+
     def _warning(self, event: Event) -> Iterator[Sentence]:
         first, *others = [line for line in clean(event.get("message")).splitlines() if line.strip()] or [""]
         yield Sentence(f"warning: {first.strip()}", "warn", others[:20])
@@ -221,6 +225,7 @@ _SPEECH: dict[str, Callable[[Speaker, Event], Iterator[Sentence]]] = {
     "task_result": Speaker._task_result,
     "peon": Speaker._peon,
     "kommandir": Speaker._kommandir,
+    "transfer": Speaker._transfer,
     "waiting": Speaker._waiting,
     "warning": Speaker._warning,
 }

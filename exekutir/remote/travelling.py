@@ -33,8 +33,8 @@ HOME = (
     ".viminfo",
     ".wget-hsts",
 )
-#: What the exekutir keeps in its copy for itself.
-_EXEKUTIRS = ("private/laid.json", f"results/{EVENTS}")
+#: What each side has for itself: what the exekutir laid and saw, and where a run there stands, with its process ids.
+_OWN = ("private/laid.json", "private/job.sqlite*", f"results/{EVENTS}")
 #: What came from the exekutir for the kommandir's eyes, and stays with both.
 _SECRET = ("private/extra_vars.yml",)
 #: How the peons are known and destroyed; each of these has to be there on whatever kommandir comes next.
@@ -67,7 +67,7 @@ def state_back(excludes: Iterable[str], *, host_vars: bool = True, results: bool
 
 
 def _never(excludes: Iterable[str]) -> list[str]:
-    names = (MARK, *HOME, *_EXEKUTIRS, *(name.strip("/") for name in excludes))
+    names = (MARK, *HOME, *_OWN, *(name.strip("/") for name in excludes))
     return [f"- /{name}" for name in names if name]
 
 

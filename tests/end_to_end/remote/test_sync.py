@@ -20,7 +20,8 @@ def test_the_exekutirs_copy_wins_on_the_way_there(two: Two) -> None:
     two.lay(WORKSPACE)
     two.lay({"job.xn": "older", "stray": "", "roles/old/tasks/main.yml": ""}, there=True)
     own = {".bashrc": "", ".ssh/authorized_keys": "key", ".ansible/tmp/x": "", ".cache/y": "", "cache/image": "big"}
-    own |= {"ssh/made_there": "secret of the job", "private/tmp123/env": "secret"}
+    own |= {"ssh/made_there": "secret of the job", "private/tmp123/env": "secret", "private/job.sqlite-wal": ""}
+    two.lay({"private/job.sqlite-wal": "of a run here"})
     two.lay({**own, "private/long_gone.yml": "name: long_gone\n"}, there=True)
     report = two.sync().push()
     travelled = set(WORKSPACE) - {"private/laid.json", "results/events.jsonl"}
@@ -40,7 +41,7 @@ def test_the_kommandirs_copy_wins_on_the_way_back(two: Two) -> None:
     done |= {"private/peon.yml": "name: peon\n"}
     secret = {"private/extra_vars.yml": "changed there", "ssh/kommandir_key": "changed there", "ssh/made_there": "x"}
     own = {".bash_history": "", ".local/x": "", "cache/image": "big", "private/tmp1/env": ""}
-    own |= {"results/events.jsonl": "not ours"}
+    own |= {"results/events.jsonl": "not ours", "private/job.sqlite": "values of variables"}
     two.lay({**done, **secret, **own}, there=True)
     (two.there / "private/peon.yml").chmod(0o600)
     (two.there / "private/gone.yml").unlink()

@@ -109,6 +109,13 @@ def test_a_lock_that_is_waited_for(log: TextIO, told: Told) -> None:
     ]
 
 
+def test_how_far_a_long_transfer_is(log: TextIO, told: Told) -> None:
+    def job(told: Told) -> None:
+        told.emit("setup", "transfer", doing="sending it", bytes=1_500_000_000, percent=45, speed="80.1MB/s")
+
+    assert without_times(shown(log, told, job)) == ["setup: sending it: 45 %, 1500 MB, 80.1MB/s"]
+
+
 def heard(events: list[tuple[str, dict[str, Any]]]) -> str:
     """What a heartbeat says after ``events``, when it comes after every moment of silence."""
     stream = io.StringIO()
