@@ -86,7 +86,7 @@ def release(workspace: Path, keep_until: int | None) -> None:
 @main.command(context_settings=_PASSES_OPTIONS_ON, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def rootfs(arguments: tuple[str, ...]) -> None:
-    """Build the root filesystem of peons, or say where it lies."""
+    """Build the root filesystem of peons or kommandirs, or say where it lies."""
     from kommandir import rootfs as building
 
     _ended(lambda: building.main(list(arguments)))
