@@ -12,6 +12,7 @@ from kommandir.providers.faults import ProviderError, ProviderUsageError
 #: On top of what a peon needs: what boots a machine, and what it needs to be a kommandir with peons of its own.
 PACKAGES = (
     *rootfs_cache.PACKAGES,
+    *rootfs_cache.KOMMANDIR_PACKAGES,
     "systemd",
     "systemd-sysv",
     "udev",
@@ -21,13 +22,6 @@ PACKAGES = (
     "initramfs-tools",
     "zstd",
     "e2fsprogs",
-    "python3-venv",
-    "openssh-client",
-    "uidmap",
-    "util-linux",
-    "git",
-    "mmdebstrap",
-    "passt",
     "qemu-system-x86",
     "qemu-utils",
 )
