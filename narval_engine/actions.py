@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import ModuleType
 from typing import Any, TypeVar, overload
 
@@ -46,7 +47,7 @@ class Action:
     descriptions: Mapping[str, str] = field(default_factory=dict)
     place: Place | None = None
 
-    @property
+    @cached_property
     def is_coroutine(self) -> bool:
         """Whether calling it makes something to await."""
         return inspect.iscoroutinefunction(self.function)

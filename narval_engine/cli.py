@@ -202,9 +202,7 @@ def _run(options: argparse.Namespace) -> int:
         journal = _journal(options, loaded)
         with _engine(options, loaded, journal) as engine:
             _start(engine, loaded, options.recipe)
-            code = _drive(engine, options, out)
-            _note_end(journal, code)
-            return code
+            return _drive(engine, options, journal, out)
 
 
 def _journal(options: argparse.Namespace, loaded: Home) -> Journal | None:
@@ -261,7 +259,7 @@ def _start_all(engine: Engine, loaded: Home, recipe: str | None) -> None:
         engine.start_plan(recipe)
 
 
-def _drive(engine: Engine, options: argparse.Namespace, out: TextIO) -> int:
+def _drive(engine: Engine, options: argparse.Namespace, journal: Journal | None, out: TextIO) -> int:
     """Runs the engine, prints the report, returns the exit code."""
     from narval_engine import report
 
@@ -285,8 +283,10 @@ def _drive(engine: Engine, options: argparse.Namespace, out: TextIO) -> int:
         from narval_engine import savedmemory
 
         savedmemory.write(engine, options.save)
+    code = report.exit_code(engine)
+    _note_end(journal, code)
     print(report.as_json(engine) if options.format == "json" else report.as_text(engine), file=out)
-    return _SIGNALS[signal.Signals(caught[0])] if caught else report.exit_code(engine)
+    return _SIGNALS[signal.Signals(caught[0])] if caught else code
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -305,9 +305,7 @@ def _resume(options: argparse.Namespace) -> int:
             if not engine.plans and all(element.private for element in engine.memory):
                 # It died before anything was written: nothing has happened yet.
                 _start(engine, loaded, recipe)
-            code = _drive(engine, options, out)
-            _note_end(journal, code)
-            return code
+            return _drive(engine, options, journal, out)
 
 
 def _graph(options: argparse.Namespace) -> int:

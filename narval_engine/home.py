@@ -53,7 +53,8 @@ def load(directory: Path) -> Home:
     for path in sorted((directory / "modules").glob("*.py")):
         modules.load(path, home.registry, home.mistakes)
     modules.check(home.registry, home.mistakes)
-    _load_transforms(directory / "modules", home)
+    for folder in ("modules", "transforms", "recipes"):
+        _load_transforms(directory / folder, home)
     for path in _recipe_files(directory):
         home.recipes += recipes_in(path, home.mistakes)
     memory = directory / "data" / "memory.xml"

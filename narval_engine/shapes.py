@@ -133,21 +133,15 @@ def _joins(recipe: Recipe) -> Iterator[Mistake]:
 
 
 def _parallel(transitions: list[Transition], recipe: Recipe, graph: _Graph) -> tuple[Transition, Transition] | None:
+    sources = [{step for step, _flagged in each.links()} for each in transitions]
     for fork in recipe.transitions:
         if len(fork.outputs) < 2:
             continue
         branches = [_reached({step}, graph) for step in dict.fromkeys(fork.outputs)]
+        #: In which branches each transition can come up.
+        places = [frozenset(at for at, branch in enumerate(branches) if source <= branch) for source in sources]
         for at, one in enumerate(transitions):
-            for other in transitions[at + 1 :]:
-                first = {step for step, _flagged in one.links()}
-                second = {step for step, _flagged in other.links()}
-                if first & second:
-                    continue
-                if any(
-                    first <= here and second <= there and not (first <= there and second <= here)
-                    for here in branches
-                    for there in branches
-                    if here is not there
-                ):
+            for rest, other in enumerate(transitions[at + 1 :], at + 1):
+                if places[at] and places[rest] and places[at] != places[rest] and not sources[at] & sources[rest]:
                     return one, other
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,8 @@ class Workers:
         self._answer = answer
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._idle = threading.Semaphore(0)
+        #: One for each thread that has nothing to do; a semaphore would cost as much as a step.
+        self._idle: deque[None] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: threading.Thread | None = None
 
@@ -101,7 +103,9 @@ class Workers:
         if action.is_coroutine:
             self._in_loop(job)
             return
-        if not self._idle.acquire(blocking=False):
+        try:
+            self._idle.pop()
+        except IndexError:
             thread = threading.Thread(target=self._work, name=f"narval-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -120,7 +124,7 @@ class Workers:
                 outcome = perform_isolated(job)
             else:
                 outcome = perform(job)
-            self._idle.release()
+            self._idle.append(None)
             self._answer(job, outcome)
 
     def _in_loop(self, job: Job) -> None:

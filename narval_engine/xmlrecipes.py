@@ -90,7 +90,11 @@ class _Recipes(Reading):
         if node.tag == "eval":
             self.attributes(node, ())
             return Computed(node.text.strip(), node.place)
-        return element_of(node, self.mistakes)
+        element = element_of(node, self.mistakes)
+        if element is not None:
+            # Each plan gets a copy, and each copy a number of its own.
+            element.eid = None
+        return element
 
     def input(self, node: Node, context: dict[str, str] | None = None) -> Input:
         given = {**(context or {}), **self.attributes(node, ("id",), _INPUT)}

@@ -437,3 +437,27 @@ def test_recipes_of_narval_share(home: HomeOnDisk, monkeypatch: pytest.MonkeyPat
     code, out, err = home.command("run", "--recipe", "g.s")
     assert code == 0, err
     assert "g.s: done" in out
+
+
+def test_transformations_stand_where_modules_or_recipes_do(home: HomeOnDisk) -> None:
+    for folder in ("transforms", "recipes"):
+        (home.directory / folder).mkdir(exist_ok=True)
+        (home.directory / folder / f"{folder}.make.xsl").write_text(
+            '<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform">\n'
+            '<prototype><output id="o"><match>elmt.type == "x"</match></output></prototype>\n'
+            f'<xsl:template match="/"><x v="{folder}"/></xsl:template></xsl:stylesheet>'
+        )
+    home.recipes(recipe("r", step("a", "transforms.make"), step("b", "recipes.make"), link("t", "a", "b")))
+    code, told, err = home.told("--recipe", "g.r")
+    assert code == 0, err
+    assert told is not None
+    assert [each["attributes"]["v"] for each in told["memory"]] == ["transforms", "recipes"]
+
+
+def test_numbers_of_arguments_are_not_those_of_memory(home: HomeOnDisk) -> None:
+    home.recipes(recipe("r", step("a", "M.x", '<arguments><x eid="1" v="arg"/></arguments>')))
+    home.memory('<x eid="1" v="mem"/>', *['<start-plan recipe="g.r"><x eid="1" v="plan"/></start-plan>'] * 2)
+    code, told, err = home.told()
+    assert code == 0, err
+    assert told is not None
+    assert sorted(each["attributes"]["v"] for each in told["memory"]) == ["arg", "arg", "mem", "plan", "plan"]
