@@ -125,6 +125,8 @@ def _compiled(source: str, parameters: tuple[str, ...], own: str | None) -> Expr
     facts, exact = _facts(tree.body)
     names = tuple(name for name in parameters if name in checker.used)
     guarded: ast.expr = _Guard().visit(tree).body
+    if checker.loops:
+        guarded = _budgeted(guarded)
     arguments = ast.arguments(
         posonlyargs=[], args=[ast.arg("elmt"), *map(ast.arg, names)], kwonlyargs=[], kw_defaults=[], defaults=[]
     )
@@ -193,7 +195,7 @@ class _Checker(ast.NodeVisitor):
         self._source = source
         self._parameters = parameters
         self._bound: set[str] = set()
-        self._loops = 0
+        self.loops = 0
         self.used: set[str] = set()
 
     def refuse(self, what: str) -> ExpressionError:
@@ -207,8 +209,8 @@ class _Checker(ast.NodeVisitor):
     def _comprehension(self, node: ast.AST) -> None:
         # Targets are bound before the part that names them, although they stand after it in the tree.
         generators: list[ast.comprehension] = getattr(node, "generators", [])
-        self._loops += len(generators)
-        if self._loops > _MAX_LOOPS:
+        self.loops += len(generators)
+        if self.loops > _MAX_LOOPS:
             raise self.refuse(f"more than {_MAX_LOOPS} loops")
         for generator in generators:
             if generator.is_async:
@@ -256,6 +258,12 @@ class _Checker(ast.NodeVisitor):
             raise self.refuse(repr(node.value))
 
 
+def _budgeted(body: ast.expr) -> ast.expr:
+    """The expression with a budget of its own for each evaluation, that its loops use up together."""
+    budget = ast.arguments(posonlyargs=[], args=[ast.arg("_budget")], kwonlyargs=[], kw_defaults=[], defaults=[])
+    return ast.Call(ast.Lambda(budget, body), [ast.Call(ast.Name("_new_budget", ast.Load()), [], [])], [])
+
+
 def _guarded(owner: ast.expr, name: str) -> ast.Call:
     return ast.Call(ast.Name("_attribute", ast.Load()), [owner, ast.Constant(name)], [])
 
@@ -276,6 +284,11 @@ class _Guard(ast.NodeTransformer):
         given = [self.visit(each) for each in node.args]
         keywords = [ast.keyword(each.arg, self.visit(each.value)) for each in node.keywords]
         return ast.Call(function, given, keywords)
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        over = [self.visit(node.iter), ast.Name("_budget", ast.Load())]
+        each = ast.Call(ast.Name("_each", ast.Load()), over, [])
+        return ast.comprehension(node.target, each, [self.visit(test) for test in node.ifs], 0)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         guard = {ast.Mult: "_times", ast.Mod: "_modulo"}.get(type(node.op))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import types
+from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 from narval_engine.elements import Element
@@ -29,6 +30,8 @@ _CLOSED = (
 _BARE = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)
 _NUMBERS = (int, float, datetime.timedelta)
 _MOST_DIGITS = 300
+#: How often the loops of an expression may go round, all together.
+_MOST_ROUNDS = 1_000_000
 _DATES = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
 
 
@@ -60,6 +63,19 @@ def attribute(thing: Any, name: str) -> Any:
 def _is_ours(thing: Any) -> bool:
     """Whether it is a part of the engine, which plans lead to."""
     return type(thing).__module__.startswith(__package__ or "narval_engine") and not isinstance(thing, Element)
+
+
+def _new_budget() -> list[int]:
+    return [_MOST_ROUNDS]
+
+
+def _each(things: Any, budget: list[int]) -> Iterator[Any]:
+    """What a loop goes over, as long as the expression's loops have not gone round too often."""
+    for thing in things:
+        budget[0] -= 1
+        if budget[0] < 0:
+            raise OverflowError("the loops of a match expression go round too often")
+        yield thing
 
 
 def _times(left: Any, right: Any) -> Any:
@@ -134,4 +150,10 @@ BUILTINS: dict[str, Any] = {
     "False": False,
     "None": None,
 }
-GUARDS: dict[str, Any] = {"_attribute": attribute, "_times": _times, "_modulo": _modulo}
+GUARDS: dict[str, Any] = {
+    "_attribute": attribute,
+    "_times": _times,
+    "_modulo": _modulo,
+    "_each": _each,
+    "_new_budget": _new_budget,
+}

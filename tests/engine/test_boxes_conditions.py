@@ -205,6 +205,18 @@ CONDITIONS = [
         plans="g.r done",
     ),
     box(
+        "loops within loops over much",
+        *chain(A, B, inside=condition("len([a for a in elmt.text for b in elmt.text]) > 5")),
+        given=f"<x>{'y' * 50_000}</x>",
+        code=3,
+    ),
+    box(
+        "loops within loops over little",
+        *chain(A, B, inside=condition("len([a for a in elmt.text for b in elmt.text if a == b]) > 5")),
+        given="<x>hello</x>",
+        plans="g.r done",
+    ),
+    box(
         "no ASCII",
         *chain(A, B, inside=condition("elmt.nöte == 'größer ☃'")),
         given='<x nöte="größer ☃"/>',
