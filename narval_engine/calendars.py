@@ -27,6 +27,18 @@ _CYCLE = 400
 _PART = re.compile(r"\s*(-?\d{1,6})\s*(?:-\s*(-?\d{1,6})\s*)?")
 
 
+_DAY = 86400
+
+
+def _midnight(ordinal: int) -> float:
+    try:
+        day = date.fromordinal(ordinal)
+    except ValueError:
+        # The day after the last one.
+        return _midnight(ordinal - 1) + _DAY
+    return time.mktime((day.year, day.month, day.day, 0, 0, 0, 0, 0, -1))
+
+
 class TimeError(ValueError):
     """A field of a time condition is not as table 9 wants it; the message says what is allowed."""
 
@@ -87,9 +99,25 @@ class Schedule:
         today = date(local.tm_year, local.tm_mon, local.tm_mday)
         clock = (local.tm_hour, local.tm_min, local.tm_sec)
         for day in self._days(today):
+            begin, end = _midnight(day.toordinal()), _midnight(day.toordinal() + 1)
+            if end - begin != _DAY:
+                moment = self._of_odd_day(begin, end, now)
+                if moment is not None:
+                    return moment
+                continue
             found = self._of_day(clock if day == today else (0, 0, 0))
             if found is not None:
                 return time.mktime((day.year, day.month, day.day, *found, 0, 0, -1))
+        return None
+
+    def _of_odd_day(self, begin: float, end: float, now: float) -> float | None:
+        """The same for a day on which clocks are changed: an hour of it never comes, or comes twice."""
+        for minute in range(int(begin), int(end), 60):
+            local = time.localtime(minute)
+            if local.tm_hour in self.hours and local.tm_min in self.minutes:
+                later = [second for second in self.seconds if minute + second >= int(now)]
+                if later:
+                    return float(minute + later[0])
         return None
 
     def _days(self, today: date) -> Iterator[date]:
