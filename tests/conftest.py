@@ -11,8 +11,9 @@ import pytest
 pytest_plugins = [
     "tests.calls",
     "tests.detached_runs",
-    "tests.remote_hosts",
     "tests.kommandirs",
+    "tests.remote_hosts",
+    "tests.set_up_kommandirs",
     "tests.two_workspaces",
 ]
 

@@ -1,0 +1,187 @@
+"""The users of jobs on a shared kommandir: apart from each other, made and removed at any moment, leaving nothing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+
+from tests.set_up_kommandirs import SetUpKommandir
+
+JOBS = 12
+
+
+@pytest.fixture
+def users(shared_kommandir: SetUpKommandir) -> Iterator[list[str]]:
+    """Names of jobs, whose users are removed in the end."""
+    names = [f"t{uuid.uuid4().hex[:8]}-{number}" for number in range(JOBS)]
+    yield names
+    for job in shared_kommandir.host("status")["jobs"]:
+        if job["user"] in names:
+            shared_kommandir.host("remove-user", job["user"])
+    assert left(shared_kommandir, names) == ""
+
+
+def left(kommandir: SetUpKommandir, names: list[str]) -> str:
+    """Whatever names one of these users on the kommandir, a line each."""
+    pattern = shlex.quote("|".join(names))
+    files = "/etc/passwd /etc/shadow /etc/group /etc/gshadow /etc/subuid /etc/subgid"
+    places = "/home /etc/exekutir /var/lib/exekutir /run/user /tmp /var/tmp /dev/shm /var/lib/systemd"
+    return kommandir.said(
+        f"cat {files} | grep -E {pattern}; find {places} -xdev 2>/dev/null | grep -E {pattern};"
+        f" ps -eo user:40,args | grep -E {pattern} | grep -v grep; true"
+    )
+
+
+def test_twelve_jobs_at_once_have_users_and_numbers_of_their_own(
+    shared_kommandir: SetUpKommandir, users: list[str]
+) -> None:
+    release = shared_kommandir.releases[0]
+    with ThreadPoolExecutor(JOBS) as pool:
+        told = list(pool.map(lambda name: shared_kommandir.add(name, release=release), users))
+    assert [each["user"] for each in told] == users
+    assert len({each["uid"] for each in told}) == JOBS
+    slots = sorted((each["slot"]["first"], each["slot"]["count"]) for each in told)
+    assert len(slots) == JOBS
+    assert all(first + count <= following for (first, count), (following, _) in pairwise(slots))
+    with ThreadPoolExecutor(JOBS) as pool:
+        again = list(pool.map(lambda name: shared_kommandir.add(name, release=release), users))
+    assert again == told
+    with ThreadPoolExecutor(JOBS) as pool:
+        removed = list(pool.map(lambda name: shared_kommandir.host("remove-user", name, release=release), users))
+    assert all(each["removed"] for each in removed)
+    assert left(shared_kommandir, users) == ""
+
+
+def test_users_log_in_and_see_nothing_of_each_other(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
+    one, other = users[:2]
+    told = shared_kommandir.add(one)
+    shared_kommandir.add(other)
+    assert shared_kommandir.said("id -un; pwd", user=one).split() == [one, f"/home/{one}"]
+    shared_kommandir.said("echo secret >mine; chmod 644 mine", user=one)
+    for place in (f"/home/{one}", told["state"], told["environment"]["XDG_RUNTIME_DIR"]):
+        assert shared_kommandir.ssh(f"ls {place}", user=other).returncode == 2
+        assert shared_kommandir.said(f"stat -c %a {place}") == "700"
+    shared = f"{told['cache']} /opt/exekutir /etc/exekutir/authorized_keys /home"
+    assert shared_kommandir.ssh(f"for p in {shared}; do touch $p/x && exit 9; done; exit 0", user=one).returncode == 0
+    assert shared_kommandir.ssh("cat /var/lib/exekutir/accounts/*", user=one).returncode != 0
+    refused = shared_kommandir.ssh(f"{told['environment']['PATH'].partition(':')[0]}/kommandir host status", user=one)
+    assert refused.returncode == 2
+    assert "only root" in refused.stderr
+
+
+def test_what_it_tells_lets_a_job_have_peons_and_all_goes_with_it(
+    shared_kommandir: SetUpKommandir, users: list[str]
+) -> None:
+    job = users[0]
+    told = shared_kommandir.host("add-user", job, stdin=shared_kommandir.public_key)
+    words = " ".join(f"{name}={shlex.quote(value)}" for name, value in told["environment"].items())
+    lease = f"--uuid {job} --expires 4000000000 --public-key k.pub"
+    stubborn = "sh -c 'trap : TERM; while :; do sleep 1; done'"
+    script = (
+        f"export {words}; ssh-keygen -q -t ed25519 -N '' -f k"
+        f" && kommandir provider call namespace create p-{job} {lease} >/dev/null && echo x >/tmp/of-{job}"
+        f" && (setsid sleep 1000 >/dev/null 2>&1 & setsid {stubborn} >/dev/null 2>&1 &)"
+    )
+    shared_kommandir.said(script, user=job)
+    assert f"p-{job}" in shared_kommandir.said(f"export {words}; kommandir provider call namespace list", user=job)
+    [known] = [each for each in shared_kommandir.host("status")["jobs"] if each["user"] == job]
+    assert known["at_work"]
+    assert shared_kommandir.host("purge", "--older-than=0")["users"] == []
+    assert left(shared_kommandir, [job])
+    assert told["rootfs"]
+    assert shared_kommandir.ssh(f"touch {told['rootfs']}/x").returncode == 1
+    assert shared_kommandir.host("remove-user", job) == {"user": job, "removed": True}
+    first, last = told["slot"]["first"], told["slot"]["first"] + told["slot"]["count"]
+    running = shared_kommandir.said("ps -eo uid= --no-headers").split()
+    assert not [uid for uid in map(int, running) if uid == told["uid"] or first <= uid < last]
+    assert shared_kommandir.host("remove-user", job) == {"user": job, "removed": False}
+
+
+def test_a_user_that_nobody_asks_for_is_purged(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
+    shared_kommandir.add(users[0])
+    assert shared_kommandir.host("purge", "--older-than=1000")["users"] == []
+    assert users[0] in shared_kommandir.host("purge", "--older-than=0")["users"]
+    assert left(shared_kommandir, users) == ""
+
+
+def test_a_call_that_is_killed_is_done_by_the_next(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
+    job = users[0]
+    add, remove = (shared_kommandir.host_command(action, job) for action in ("add-user", "remove-user"))
+    for step in range(4):
+        delay = 0.08 + 0.05 * step
+        shared_kommandir.ssh(f"timeout -s KILL {delay:.2f} {add}", stdin=shared_kommandir.public_key)
+        told = shared_kommandir.add(job)
+        assert told["slot"] is not None
+        assert shared_kommandir.said("id -u", user=job) == str(told["uid"])
+        assert shared_kommandir.said(f"grep -c ^{job}: /etc/subuid") == "1"
+        shared_kommandir.ssh(f"timeout -s KILL {delay:.2f} {remove}")
+        shared_kommandir.host("remove-user", job)
+        assert left(shared_kommandir, users) == ""
+
+
+def test_a_half_made_user_is_made_again(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
+    job = users[0]
+    told = shared_kommandir.add(job)
+    record = f"/var/lib/exekutir/accounts/{job}.json"
+    known = json.loads(shared_kommandir.said(f"cat {record}"))
+    shared_kommandir.said(f"cat >{record}", stdin=json.dumps({**known, "state": "making"}))
+    shared_kommandir.said(f"sed -i /^{job}:/d /etc/shadow /etc/subuid /etc/group")
+    assert shared_kommandir.add(job) == told
+    assert shared_kommandir.said("id -gn", user=job) == job
+    # Without its record it is still known to be a job's.
+    shared_kommandir.said(f"rm {record}")
+    assert shared_kommandir.host("remove-user", job)["removed"]
+
+
+def test_a_user_of_the_host_is_left_alone(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
+    shared_kommandir.said("useradd --create-home a-person")
+    try:
+        for action in ("add-user", "remove-user"):
+            refused = shared_kommandir.ssh(
+                shared_kommandir.host_command(action, "a-person"), stdin=shared_kommandir.public_key
+            )
+            assert refused.returncode == 2
+            assert "was not made for a job: left alone" in refused.stderr
+        shared_kommandir.said("test -d /home/a-person; id a-person; test ! -e /etc/exekutir/authorized_keys/a-person")
+    finally:
+        shared_kommandir.said("userdel --remove a-person 2>/dev/null")
+
+
+@pytest.mark.parametrize("name", ["root", "Upper", "../x", "a_b"])
+def test_what_can_be_no_job_is_refused(shared_kommandir: SetUpKommandir, name: str) -> None:
+    refused = shared_kommandir.ssh(shared_kommandir.host_command("add-user", name), stdin=shared_kommandir.public_key)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+
+
+def test_repositories_are_copied_once_for_all_jobs(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
+    place = f"/srv/{users[0]}"
+    git = f"git -C {place} -c user.name=t -c user.email=t@example.com"
+    shared_kommandir.said(f"git init --quiet {place}; {git} commit --quiet --allow-empty -m one; {git} tag v1")
+    wanted = [{"repo": f"file://{place}", "cachepath": "it", "version": "v1"}]
+    filled = shared_kommandir.host("fill-caches", stdin=json.dumps(wanted))
+    assert filled == {"ready": [f"file://{place}"], "refused": {}}
+    # With the repository itself gone, it can only be the copy.
+    shared_kommandir.said(f"rm -r {place}")
+    for job in users[:2]:
+        told = shared_kommandir.add(job)
+        variables = json.dumps({"git_cache_args": wanted, "workspace": told["home"]})
+        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in told["environment"].items())
+        book = "- hosts: localhost\n  gather_facts: false\n  roles: [caches_filled]\n"
+        shared_kommandir.said("mkdir -p cache; cat >book.yml", user=job, stdin=book)
+        play = (
+            f"export {words}; R=$(python -c 'from kommandir import content; print(content.root())');"
+            " ANSIBLE_CONFIG=$R/ansible.cfg ansible-playbook -i localhost, -c local book.yml"
+            f" -e {shlex.quote(variables)} -e ansible_python_interpreter=/usr/bin/python3"
+        )
+        assert "changed=1" in shared_kommandir.said(play, user=job)
+        assert "changed=0" in shared_kommandir.said(play, user=job)
+        assert shared_kommandir.said("git -C cache/it remote get-url origin", user=job) == f"file://{place}"
+        assert shared_kommandir.said("git -C cache/it log --format=%s", user=job) == "one"
+    assert list(shared_kommandir.host("fill-caches", stdin=json.dumps(wanted))["refused"]) == [f"file://{place}"]
