@@ -78,8 +78,7 @@ class Accounts:
             return True
 
     def _prepare(self) -> None:
-        if os.geteuid():
-            raise UsageError("only root can do this", hint="call it as root, on the kommandir")
+        demand_root()
         here = self.places
         for folder, mode in ((here.accounts, 0o700), (here.jobs, 0o755), (here.keys, 0o755), (here.runtime, 0o755)):
             folder.mkdir(parents=True, exist_ok=True, mode=mode)
@@ -180,6 +179,12 @@ class Accounts:
         with self._of_all():
             system_users.remove(user)
             self.records.discard(user)
+
+
+def demand_root() -> None:
+    """Raise UsageError unless root calls."""
+    if os.geteuid():
+        raise UsageError("only root can do this", hint="call it as root, on the kommandir")
 
 
 def demand_name(user: str) -> None:

@@ -46,8 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _perform(asked: argparse.Namespace) -> dict[str, Any]:
     from kommandir.hosting import purging
-    from kommandir.hosting.accounts import Accounts
+    from kommandir.hosting.accounts import Accounts, demand_root
 
+    demand_root()
     accounts = Accounts()
     if asked.action == "add-user":
         return accounts.add(asked.uuid, sys.stdin.read(), rootfs=not asked.no_rootfs)

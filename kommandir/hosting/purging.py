@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kommandir.environment import JOB_TAG
 from kommandir.errors import ExekutirError
-from kommandir.hosting import numbers, peon_rootfs
+from kommandir.hosting import ending, numbers, peon_rootfs
 from kommandir.hosting.accounts import Accounts
 from kommandir.hosting.places import Places, own_release
 from kommandir.hosting.records import Record
-from kommandir.process import tagged
 
 #: Seconds for which an unused release stays: its exekutir may be between two calls.
 RELEASE_AGE = 3600.0
@@ -30,7 +28,9 @@ def purge(accounts: Accounts, *, older_than: float, releases_older_than: float =
     users, refused = [], []
 
     def abandoned(record: Record) -> bool:
-        return time.time() - last_touch(record, accounts.places) > older_than and not at_work(record)
+        return time.time() - last_touch(record, accounts.places) > older_than and not at_work(
+            record, accounts.places.releases
+        )
 
     for record in accounts.records.all():
         if abandoned(record):
@@ -54,16 +54,21 @@ def last_touch(record: Record, places: Places) -> float:
     return max(moments)
 
 
-def at_work(record: Record) -> bool:
-    """Whether a process of the job runs; those of its peons are not the job's."""
-    return any(_owner(pid) == record.uid for pid in tagged(JOB_TAG, record.user))
+def at_work(record: Record, releases: Path) -> bool:
+    """Whether a release runs as the job's user; what belongs to its peons is no work of the job.
+
+    By their command lines: in a container root may not see the environment of another user's processes.
+    """
+    own = ending.processes([range(record.uid, record.uid + 1)])
+    return any(_command_line(pid).startswith(f"{releases}/") for pid in own)
 
 
-def _owner(pid: int) -> int | None:
+def _command_line(pid: int) -> str:
+    """The words of a process, each with a NUL after it; nothing of one that has just gone."""
     try:
-        return Path(f"/proc/{pid}").stat().st_uid
-    except FileNotFoundError:
-        return None
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def unused_releases(accounts: Accounts, age: float) -> list[str]:
@@ -87,9 +92,7 @@ def _last_use(release: Path) -> float:
 def _command_lines() -> Iterator[str]:
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                yield Path(entry.path, "cmdline").read_bytes().decode(errors="replace")
-                yield str(Path(entry.path, "exe").readlink())
+            yield _command_line(int(entry.name))
 
 
 def _removed(places: Places, name: str) -> bool:
@@ -114,7 +117,7 @@ def status(accounts: Accounts) -> dict[str, Any]:
             "slot": record.slot.number if record.slot else None,
             "made": record.made,
             "touched": last_touch(record, here),
-            "at_work": at_work(record),
+            "at_work": at_work(record, here.releases),
             "releases": list(record.releases),
         }
         for record in records

@@ -68,7 +68,7 @@ def test_users_log_in_and_see_nothing_of_each_other(shared_kommandir: SetUpKomma
         assert shared_kommandir.ssh(f"ls {place}", user=other).returncode == 2
         assert shared_kommandir.said(f"stat -c %a {place}") == "700"
     shared = f"{told['cache']} /opt/exekutir /etc/exekutir/authorized_keys /home"
-    assert shared_kommandir.ssh(f"for p in {shared}; do touch $p/x && exit 9; done; exit 0", user=one).returncode == 0
+    assert shared_kommandir.said(f"for p in {shared}; do touch $p/x 2>/dev/null && echo $p; done; true", user=one) == ""
     assert shared_kommandir.ssh("cat /var/lib/exekutir/accounts/*", user=one).returncode != 0
     refused = shared_kommandir.ssh(f"{told['environment']['PATH'].partition(':')[0]}/kommandir host status", user=one)
     assert refused.returncode == 2
@@ -82,11 +82,12 @@ def test_what_it_tells_lets_a_job_have_peons_and_all_goes_with_it(
     told = shared_kommandir.host("add-user", job, stdin=shared_kommandir.public_key)
     words = " ".join(f"{name}={shlex.quote(value)}" for name, value in told["environment"].items())
     lease = f"--uuid {job} --expires 4000000000 --public-key k.pub"
+    at_work = f"{told['environment']['PATH'].partition(':')[0]}/python -c 'import time; time.sleep(1000)'"
     stubborn = "sh -c 'trap : TERM; while :; do sleep 1; done'"
     script = (
         f"export {words}; ssh-keygen -q -t ed25519 -N '' -f k"
         f" && kommandir provider call namespace create p-{job} {lease} >/dev/null && echo x >/tmp/of-{job}"
-        f" && (setsid sleep 1000 >/dev/null 2>&1 & setsid {stubborn} >/dev/null 2>&1 &)"
+        f" && (setsid {at_work} >/dev/null 2>&1 & setsid {stubborn} >/dev/null 2>&1 &)"
     )
     shared_kommandir.said(script, user=job)
     assert f"p-{job}" in shared_kommandir.said(f"export {words}; kommandir provider call namespace list", user=job)
