@@ -63,7 +63,7 @@ class Absence:
         self._events.emit(
             "warning",
             message=f"the connection to {self._host} was lost for {seconds:.1f} s ({self._why}); "
-            "the run went on there, and nothing of it is missing here",
+            "nothing of the run is missing here",
         )
 
     def given_up(self, error: ExekutirError) -> KommandirError:

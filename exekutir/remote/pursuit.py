@@ -123,6 +123,9 @@ class Pursuit:
 
     def _follower(self, control: Control) -> RemoteCommand:
         """The command whose lines are the run's."""
+        if not self._begun and self._sent and self._must_stop():  # it may not have begun, and then never shall
+            self._demand_stopped(control.run(self._stop_words(), deadline=self._limit, cancellation=_DEAF))
+            self._begun = True
         words, stdin = self._words("follow", "--from", str(self.place), self.run.id), b""
         if not self._begun and self.request is not None:
             words, stdin = self._words("start", "--follow"), self._asked(self.request)
