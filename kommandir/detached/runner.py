@@ -11,7 +11,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from kommandir import xn
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
 from kommandir.detached.folder import RunFolder
@@ -38,7 +37,10 @@ def main(path: str, lock: int, answer: int) -> None:
             print(text, file=sys.stderr, flush=True)
             result = {"crash": text.strip().splitlines()[-1]}
         run.keep_result({**result, "ended": now()})
-        xn.closed(Path(request.workspace))
+        if "crash" not in result:
+            from kommandir import xn
+
+            xn.closed(Path(request.workspace))
 
 
 def _begun(run: RunFolder, lock: int, answer: int) -> RunRequest:
@@ -74,6 +76,8 @@ def _performed(run: RunFolder, request: RunRequest, redactor: Redactor, cancella
 
 
 def _result(request: RunRequest, stream: EventStream, cancellation: Cancellation) -> dict[str, Any]:
+    from kommandir import xn
+
     os.chdir(request.workspace)
     result = xn.run(
         xn.XnRequest(
