@@ -100,13 +100,16 @@ class Engine:
         found = [entry for entry in self.containers(f"name=^{name}$") if name in entry.get("Names", [])]  # type: ignore[operator]  # podman's JSON
         return found[0] if found else None
 
-    def volumes(self, tag: str) -> dict[str, dict[str, str]]:
-        """The labels of each volume whose label TAG has that value, by its name.
+    def volumes(self, state: str) -> dict[str, dict[str, str]]:
+        """The labels of each volume that bears our tag and belongs to the records in ``state``, by its name.
 
-        One filter only: of several, podman's list of volumes has what passes any.
+        With one filter, as podman's list of volumes has what passes any of several.
         """
-        found = json.loads(self.demand("volume", "ls", "--format", "json", "--filter", f"label={TAG}={tag}") or "[]")
-        return {str(volume["Name"]): labels(volume) for volume in found}
+        found = json.loads(
+            self.demand("volume", "ls", "--format", "json", "--filter", f"label={STATE}={state}") or "[]"
+        )
+        every = {str(volume["Name"]): labels(volume) for volume in found}
+        return {name: known for name, known in every.items() if TAG in known and known.get(STATE) == state}
 
 
 def demanded(outcome: subprocess.CompletedProcess[str], arguments: tuple[str, ...]) -> str:

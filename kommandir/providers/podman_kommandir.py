@@ -146,8 +146,7 @@ def make_volumes(engine: podman_engine.Engine, name: str, labels: Mapping[str, s
 
 def remove_volumes(engine: podman_engine.Engine, name: str, state: str) -> None:
     """Remove those that bear our tag."""
-    found = engine.volumes(name)
-    own = [volume for volume, labels in found.items() if labels.get(podman_engine.STATE) == state]
+    own = [volume for volume, labels in engine.volumes(state).items() if labels[podman_engine.TAG] == name]
     if own:
         engine.demand("volume", "rm", *own)
 

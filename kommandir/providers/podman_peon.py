@@ -42,7 +42,7 @@ _ENGINE = podman_engine.Engine(_RECORDS.directory)
 _FILES = "files"
 _RESOLVER = "resolv.conf"
 #: Seconds for which a container may refuse to go away.
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 _PEONS_LIMIT = 4096
 
 
@@ -367,17 +367,21 @@ def renew(request: Request) -> None:
 
 
 def listing() -> list[Record]:
-    """Every container of ours and every record, whole or half."""
-    containers = {}
+    """Every container and volume of ours and every record, whole or half."""
+    containers, labels = {}, {}
+    for known in _ENGINE.volumes(_RECORDS.directory).values():
+        labels[known[podman_engine.TAG]] = known
     own = f"label={podman_engine.STATE}={_RECORDS.directory}"
     for container in _ENGINE.containers(f"label={podman_engine.TAG}", own):
-        containers[podman_engine.labels(container)[podman_engine.TAG]] = container
-    return [_listed(peon, containers.get(peon)) for peon in sorted({*_RECORDS.names(), *containers})]
+        known = podman_engine.labels(container)
+        containers[known[podman_engine.TAG]] = container
+        labels[known[podman_engine.TAG]] = known
+    names = sorted({*_RECORDS.names(), *labels})
+    return [_listed(name, containers.get(name), labels.get(name, {})) for name in names]
 
 
-def _listed(peon: str, container: Container | None) -> Record:
+def _listed(peon: str, container: Container | None, labels: Mapping[str, str]) -> Record:
     record = _RECORDS.read(peon) or {}
-    labels = podman_engine.labels(container or {})
     expires = labels.get(podman_engine.EXPIRES, "")
     state = "running" if container and container.get("State") == "running" else "stopped"
     return {

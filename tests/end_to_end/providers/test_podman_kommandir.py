@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import shlex
+import signal
 import subprocess
 import time
 import uuid
@@ -273,6 +275,22 @@ def test_an_uplink_of_its_peons_does_not_lead_back(
         assert "default" in host.said("ip route")
         assert host.said(f"{_CONNECT} sh {' '.join(places)}") == ""
     peon.destroy()
+
+
+def test_a_killed_creation_is_found(own_caller: Caller, job: str) -> None:
+    provider, moments = Provider("podman", own_caller), random.Random(int(os.environ.get("EXEKUTIR_TEST_SEED", "20")))
+    for number in range(3):
+        name = f"k{number}-{job}"
+        child = own_caller.start(provider.create_command(name, job, "--kommandir"))
+        time.sleep(moments.uniform(0.1, 0.6))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        # podman itself goes on for a moment: destruction has to hold against that.
+        provider.destroy(name, job)
+        time.sleep(0.5)
+        provider.destroy(name, job)
+        assert left_of(provider, name) == []
+        assert name not in _engine(provider, "volume", "ls", "--quiet")
 
 
 def test_an_ordinary_users_kommandir_has_room_for_jobs_too(
