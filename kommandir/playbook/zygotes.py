@@ -16,6 +16,11 @@ from kommandir.strays import STEP_TAG
 
 #: The variables in which the playbooks of one zygote may differ, unless what Ansible reads at its start names them.
 DIFFERENT = frozenset({STEP_TAG, "AWX_ISOLATED_DATA_DIR", "PEON"})
+#: Variables of Ansible that hold no path.
+_NO_PATHS = frozenset(
+    f"ANSIBLE_{name}"
+    for name in ("HOST_KEY_CHECKING", "NOCOLOR", "RETRY_FILES_ENABLED", "STDOUT_CALLBACK", "STRATEGY", "TIMEOUT")
+)
 #: Zygotes at a time; each takes 60 MB, which its children share.
 MOST = 3
 #: Seconds for a zygote to end: it does so at once, unless a child of its was left.
@@ -41,7 +46,7 @@ class Zygotes:
         """
         config = _text(environment.get("ANSIBLE_CONFIG") or str(folder / "ansible.cfg"))
         shared = _shared(environment, config)
-        key = repr((sorted(shared.items()), str(folder), config))
+        key = repr((sorted(shared.items()), config, "" if _is_anywhere(environment, config) else str(folder)))
         with self._lock:
             zygote = self._open.pop(key, None)
             if zygote is None or not zygote.alive:
@@ -110,6 +115,13 @@ def _shared(environment: Mapping[str, str], config: str) -> dict[str, str]:
     named = set(re.findall(r"\w+", read)) if "$" in read else set()
     different = DIFFERENT - named | {STEP_TAG}
     return {name: value for name, value in environment.items() if name not in different}
+
+
+def _is_anywhere(environment: Mapping[str, str], config: str) -> bool:
+    """Whether Ansible reads the same in whatever directory it is imported."""
+    named = [value for name, value in environment.items() if name.startswith("ANSIBLE_") and name not in _NO_PATHS]
+    paths = [path for value in named for path in value.split(":")]
+    return "ANSIBLE_CONFIG" in environment and "{{CWD}}" not in config and all(path.startswith("/") for path in paths)
 
 
 def _text(path: str) -> str:

@@ -108,6 +108,11 @@ def test_what_differs_only_by_run_shares_a_zygote(job: Job, kept: Zygotes) -> No
     first = name(PEON="a")
     assert name(PEON="b") == first
     assert name(PEON="a", ANSIBLE_STRATEGY="free") != first
+    job.write("elsewhere.cfg", "[defaults]\n")
+    elsewhere = surroundings(job, ANSIBLE_CONFIG=str(job.workspace / "elsewhere.cfg"))
+    assert len({kept.command(elsewhere, folder, SCRIPT)[4] for folder in (job.workspace, Path("/"))}) == 1
+    relative = {**elsewhere, "ANSIBLE_ROLES_PATH": "roles"}
+    assert len({kept.command(relative, folder, SCRIPT)[4] for folder in (job.workspace, Path("/"))}) == 2
     job.write("ansible.cfg", "[defaults]\nroles_path = $PEON\n")
     assert name(PEON="a") not in (first, name(PEON="b"))
 
