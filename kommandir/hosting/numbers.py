@@ -8,7 +8,7 @@ from pathlib import Path
 
 #: Numbers that a whole peon has.
 WHOLE = 65536
-#: The least that one can live with, though without the user `nobody`.
+#: The least that one can live with; the last one is then its user `nobody`.
 LEAST = 4096
 #: The most slots.
 MOST = 64
@@ -64,7 +64,7 @@ def layout(numbers: int) -> Layout:
         told = None if whole == MOST else f"this host has {numbers} user numbers: {whole} jobs have peons at a time"
         return Layout(WHOLE, WHOLE, whole, told)
     if numbers >= WHOLE:
-        told = f"this host has {numbers} user numbers: the peons of a job have {LEAST} and no `nobody`"
+        told = f"this host has {numbers} user numbers: the peons of a job have {LEAST}"
         return Layout(3 * LEAST, LEAST, 12, told)
     return Layout(0, 0, 0, f"this host has {numbers} user numbers: no user of it can have peons")
 
