@@ -58,6 +58,25 @@ def test_the_job_goes_on_with_a_new_kommandir_when_its_own_was_killed(
     assert calls.left() == []
 
 
+def test_a_kommandir_killed_in_mid_setup_leaves_no_peon_unknown(remote_calls: Make, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    folder = job_with_peons(tmp_path / "job", SLOW_RUN)
+    (folder / "peon_setup.yml").write_text(SLOW_RUN)
+    calls = remote_calls("ws", folder, state)
+    calls.environment |= on_podman(state, reconnect_timeout=3)
+    setup = calls.started("setup")
+    until(calls, "task_started", task="Time passes")
+    time.sleep(5)
+    killed(state, first(state))
+    _, said = setup.communicate(timeout=240)
+    assert setup.returncode == 5, said
+    assert peon_states(calls) == {"up"}
+    assert {path.stem for path in (calls.kommandir / "private").glob("*.yml")} >= {"one", "two"}
+    calls("cleanup", "-e", "stonith=true")
+    assert peon_states(calls) == {"destroyed"}
+    assert containers(state) == []
+
+
 def test_an_exekutir_that_was_killed_takes_its_run_up_again(remote_calls: Make, tmp_path: Path) -> None:
     calls = remote_calls("ws", job_with_peons(tmp_path / "job", SLOW_RUN))
     calls("setup")
