@@ -162,6 +162,11 @@ def _load(options: argparse.Namespace) -> Home | None:
     return loaded
 
 
+def _report_to(descriptor: int) -> TextIO:
+    # A text may hold halves of characters, which JSON writes in just that way.
+    return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
+
+
 @contextlib.contextmanager
 def _output_kept() -> Iterator[TextIO]:
     """Gives standard output to the report alone: what modules and actions print goes to standard error."""
@@ -169,7 +174,7 @@ def _output_kept() -> Iterator[TextIO]:
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        with contextlib.redirect_stdout(sys.stderr), os.fdopen(os.dup(kept), "w", encoding="utf-8") as report:
+        with contextlib.redirect_stdout(sys.stderr), _report_to(os.dup(kept)) as report:
             yield report
     finally:
         os.dup2(kept, 1)

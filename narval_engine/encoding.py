@@ -130,8 +130,8 @@ def made(cls: type[Element], kind: str, attributes: Mapping[str, Any]) -> Elemen
 
 
 def value_text(value: Any) -> str:
-    """A value as text."""
-    return json.dumps(packed(value), ensure_ascii=False, separators=(",", ":"))
+    """A value as text; ASCII, for not every text can be written otherwise."""
+    return json.dumps(packed(value), separators=(",", ":"))
 
 
 def value_from(text: str) -> Any:

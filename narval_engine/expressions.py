@@ -85,7 +85,7 @@ class Expression:
                 given = inputs or {}
                 return bool(self._function(element, *[given[name] for name in self.names]))
             return bool(self._function(element))
-        except Exception as error:  # noqa: BLE001 -- whatever a match raises, it is not a match (the manual's cases)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a match raises, it is not a match
             _log().debug("%s on %r: %r", self.source, element, error)
             return False
 

@@ -164,6 +164,9 @@ class SqliteJournal:
         try:
             with self._writing:
                 self._database.execute(statement, (text,))
+        except UnicodeEncodeError:
+            # Half a character, which only an escape can stand for.
+            self._insert(statement, json.dumps(json.loads(text)))
         except sqlite3.Error as error:
             raise JournalLostError(f"{self.path}: the journal cannot be written: {error}") from error
         if self._sync_every and not self._dirty.is_set():

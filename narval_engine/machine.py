@@ -475,7 +475,7 @@ def _compute(given: Given, elements: list[Element], errors: list[ErrorElement]) 
         return
     try:
         value = argument_value(given)
-    except Exception as error:  # noqa: BLE001 -- an argument may raise anything; the plan fails with it
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- an argument may raise anything; the plan fails with it
         errors.append(ErrorElement(f"argument {given.source}: {error}", type(error).__name__))
         return
     if isinstance(value, Element):

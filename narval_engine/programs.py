@@ -159,7 +159,8 @@ class TransitionProgram:
         self.links = tuple((numbers[step], flagged) for step, flagged in source.links())
         self.outs = tuple(numbers[step] for step in dict.fromkeys(source.outputs))
         self.error_handling = any(flagged for _step, flagged in self.links)
-        key = (recipe, source.id)
+        # A step may have the same id.
+        key = (recipe, f"{source.id} (transition)")
         self.conditions = tuple(Pattern(each.expressions, key, each) for each in source.conditions)
         self.times = tuple(calendars.Schedule.of(each) for each in source.times)
         #: Another transition leaves one of its in-steps.

@@ -135,7 +135,7 @@ class Prototype:
         """Whatever a step says that table 1 does not allow, or about an input or output that is not there."""
         yield from _unknown("input", inputs, self.inputs, target)
         yield from _unknown("output", outputs, self.outputs, target)
-        own_inputs = {entry.id: entry for entry in self.inputs}
+        own_inputs = {entry.id: entry for entry in self.settled().inputs}
         for said in inputs:
             own = own_inputs.get(said.id)
             if own is not None:
@@ -146,6 +146,9 @@ class Prototype:
             held = own_outputs.get(entry.id)
             if held is not None:
                 yield from _illegal("output", entry, held, target, ("optional", "list"), overridable=True)
+                if held.outdates and entry.outdates not in {None, held.outdates}:
+                    message = f"output {entry.id!r} of {target} outdates {held.outdates!r}; a step may not change that"
+                    yield Mistake(message, entry.place)
 
 
 def _unknown(what: str, said: Sequence[_Entry], own: Sequence[_Entry], target: str) -> Iterator[Mistake]:

@@ -60,8 +60,10 @@ def _plain(value: Any) -> Any:
         return value if value - value == 0 else repr(value)
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, set | frozenset):
+        return [_plain(each) for each in sorted(value, key=repr)]
     if isinstance(value, Element):
         return {"eid": value.eid, "type": value.type, "attributes": _plain(value.attributes())}
     return str(value)

@@ -46,6 +46,11 @@ def once(inputs):
 def odd(inputs):
     return {"o": Element("odd", v="1", lock=object())}
 
+@action
+@output("o", "elmt.type == 'half'")
+def half(inputs):
+    return {"o": Element("half", v="\\udcff\\x00é", s={"b", "a"})}
+
 def told(what):
     with open(HERE / "told", "a") as file:
         file.write(f"{type(what).__name__}\\n")
@@ -88,7 +93,7 @@ def finish(place: HomeOnDisk, *more: str, command: str = "run") -> tuple[int, An
 def end(process: subprocess.Popen[str]) -> tuple[int, Any, str]:
     out, err = process.communicate(timeout=60)
     assert "Traceback" not in err
-    return process.returncode, json.loads(out) if out else None, err
+    return process.returncode, json.loads(out) if out.startswith("{") else None, err
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
@@ -218,6 +223,18 @@ def test_an_element_that_no_file_can_hold(place: HomeOnDisk) -> None:
     journal = str(place.directory / "strict")
     code, told, _err = finish(place, "--recipe", "g.r", "--journal", journal)
     assert (code, told["plans"][0]["errors"][0]["type"]) == (1, "bad output")
+
+
+def test_half_a_character(place: HomeOnDisk) -> None:
+    place.recipes(recipe("r", step("a", "P.half")))
+    saved = place.directory / "saved.xml"
+    code, told, err = finish(place, "--recipe", "g.r", "--save", str(saved))
+    assert code == 0, err
+    assert told["memory"][0]["attributes"] == {"v": "\udcff\x00é", "s": ["a", "b"]}
+    assert finish(place, command="resume")[:2] == (0, told)
+    saved.replace(place.directory / "data" / "memory.xml")
+    assert finish(place)[:2] == (0, told)
+    assert finish(place, "--format", "text")[0] == 0
 
 
 @pytest.mark.parametrize(

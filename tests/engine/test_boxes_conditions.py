@@ -114,6 +114,14 @@ CONDITIONS = [
         plans="g.r done, g.r running",
     ),
     box(
+        "a transition that uses and a step of its name",
+        A,
+        step("b", "M.x_use"),
+        link("b", "a", "b", condition(use="yes")),
+        memory=MEMORY,
+        calls="a() b(i=x:mem)",
+    ),
+    box(
         "a condition that consults",
         *chain(A, B, inside=condition()),
         memory=MEMORY,

@@ -65,6 +65,10 @@ def louder(note):
         louder = loud + "!"
     return Loud()
 
+@adapter("odd", IMail)
+def leave(odd):
+    raise SystemExit(3)
+
 adapter("call", IMail, lambda call: Mail(subject=call.about))
 """
 LATE = "from narval_engine import Interface, adapter\nclass %s(Interface): 'z'\nadapter('k', %s, lambda k: k.v)"
@@ -83,6 +87,7 @@ ELEMENTS = [
     asked("a chain to a base interface", "ILoud(elmt).loud == 'HI'", '<mail subject="hi"/>', Mail=MAIL),
     asked("an adapter from a type", "ILoud(elmt).loud == 'HI'", '<call about="hi"/>', Mail=MAIL),
     asked("an adapter that raises", "ILoud(elmt).loud", "<call/>", met=False, Mail=MAIL),
+    asked("an adapter that leaves", "IMail(elmt).subject", "<odd/>", met=False, Mail=MAIL),
     asked("nothing adapts", "ILoud(elmt).loud", "<other/>", met=False, Mail=MAIL),
     asked(
         "a method of an element",

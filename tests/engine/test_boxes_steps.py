@@ -77,6 +77,18 @@ NARROWED = [
         code=2,
         says="optional",
     ),
+    box(
+        "a step may not keep what an output outdates",
+        step("a", "M.mkx_out", '<input id="i" outdates="no"/>'),
+        code=2,
+        says="outdates=yes",
+    ),
+    box(
+        "a step may not have an output outdate another input",
+        step("a", "M.mkx_out", '<output id="o" outdates="j"/>'),
+        code=2,
+        says="may not change that",
+    ),
     box("an unknown input of a step", step("a", "M.x", '<input id="j" use="yes"/>'), code=2, says="'j'; it has i"),
     box("an unknown output of a step", step("a", "M.mkx", '<output id="j"/>'), code=2, says="'j'; it has o"),
     box(
