@@ -100,8 +100,11 @@ class Workspace:
 
 def untouched(path: Path) -> bool:
     """Whether no context ever began in ``path``: there is no workspace, or only its mark, by a call that was killed."""
-    traces = (JOURNAL, "kommandir_workspace", "exekutir_vars.yml")
-    return not (path / FORMAT_FILE).exists() or not any((path / name).exists() for name in traces)
+    if not (path / FORMAT_FILE).exists():
+        return True
+    # A journal is there before its first line is.
+    noted = any(True for _ in Journal(path / JOURNAL).entries())
+    return not noted and not any((path / name).exists() for name in ("kommandir_workspace", "exekutir_vars.yml"))
 
 
 def asked(path: Path | None) -> Path:

@@ -14,9 +14,9 @@ from kommandir.recipes.calls import Calls
 from kommandir.recipes.counting import Counted, own_error, unhandled
 from kommandir.recipes.pipelines import Pipelines
 from kommandir.recipes.reading import Recipes
-from kommandir.recipes.stopping import watched
 from kommandir.xn.call_notes import CallNotes, packed
 from kommandir.xn.request import StepResult, XnRequest, XnResult, outcome_of
+from kommandir.xn.stopping import watched
 from kommandir.xn.surroundings import Surroundings
 from narval_engine import Engine, Event, Plan
 from narval_engine.journal import JournalLostError
@@ -87,14 +87,19 @@ class _Run:
         return self.counted.result()
 
     def _run(self, engine: Engine) -> None:
-        self.calls.stop = engine.cancel
+        def cancel(reason: str) -> None:
+            if self.journal is not None:
+                self.journal.stopped()
+            engine.cancel(reason)
+
+        self.calls.stop = cancel
         self.pipelines.post = engine.post_element
         engine.add_recipes(
             contexts.restricted(recipe, self.recipes.contexts, self.request.context) for recipe in self.recipes.recipes
         )
         engine.subscribe(self._told)
         first = self.recipes.recipes[0].full_name
-        with watched(self.request, engine.cancel):
+        with watched(self.request, cancel):
             if self.journal is None:
                 engine.start_plan(first)
             else:

@@ -43,6 +43,11 @@ class RunJournal:
         #: Whether it holds a run of the same context that was killed.
         self.goes_on = goes_on
 
+    def stopped(self, _reason: str = "") -> None:
+        """A signal or the deadline ends the run: what is killed from now on is not gone on with. From any thread."""
+        with contextlib.suppress(JournalError):  # of a run that can't be noted any more nothing can be gone on with
+            self.kept.label(ENDED, "yes")
+
     def begin(self, engine: Engine, recipe: str, *, restored: Callable[[], object], cut_off: CutOff) -> None:
         """Have the engine make the plan of ``recipe``, or bring back all plans of the run that was killed.
 

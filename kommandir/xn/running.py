@@ -16,6 +16,7 @@ from kommandir.xn.call_notes import Begun, CallNotes, begun_now, key_of, killed
 from kommandir.xn.reading import Item, read
 from kommandir.xn.request import GOOD, StepResult, XnRequest, XnResult, outcome_of
 from kommandir.xn.schema import PLAYBOOK
+from kommandir.xn.stopping import watched
 from kommandir.xn.surroundings import Surroundings
 from narval_engine import Engine, Plan, Registry
 from narval_engine.journal import JournalLostError
@@ -90,9 +91,11 @@ class _Run:
                 engine.add_recipe(linear)
                 if self.journal is None:
                     engine.start_plan(linear.full_name)
+                    engine.run()
                 else:
-                    self.journal.begin(engine, linear.full_name, restored=self._restored, cut_off=self._cut_off)
-                engine.run()
+                    with watched(self.surroundings.request, self.journal.stopped):
+                        self.journal.begin(engine, linear.full_name, restored=self._restored, cut_off=self._cut_off)
+                        engine.run()
                 return engine.plans[0].state
         except JournalLostError as error:
             from kommandir.xn.run_journal import unwritable

@@ -36,3 +36,10 @@ def test_killed_when_this_was_just_made(calls: Calls, made: str) -> None:
     # What was half made is no obstacle.
     if made == "kommandir_workspace/ssh/kommandir_key":
         calls("all")
+
+
+def test_killed_before_the_first_line_of_the_journal(calls: Calls) -> None:
+    calls.workspace.mkdir()
+    (calls.workspace / ".exekutir-workspace").write_text("1\n")
+    (calls.workspace / "journal.jsonl").touch()
+    assert "nothing to clean up" in calls("cleanup").stderr

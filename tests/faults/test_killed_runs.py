@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,6 +235,34 @@ def test_what_a_cut_off_step_left_is_ended_before_it_is_run_again(tmp_path: Path
     (resumed,) = workspace.events("resumed")
     assert resumed["done"] == ["01-variable", "02-command", "03-command", "04-command"]
     assert (resumed["again"], resumed["interrupted"]) == (["05-command"], [])
+
+
+DEAF = "echo b >> log; test -e waits && exit; trap : TERM; touch waits; while :; do sleep 1; done"
+DEAF_MAPPING = f"""
+recipe:
+  group: job
+  name: main
+  steps:
+    a: {{target: command.run, arguments: [{{command: {shell("echo a >> log")}}}]}}
+    b: {{target: command.run, arguments: [{{command: {shell(DEAF)}}}]}}
+  transitions:
+    - {{in: a, out: b}}
+"""
+
+
+@pytest.mark.parametrize("text", [command("echo a >> log") + command(DEAF), DEAF_MAPPING])
+def test_what_was_being_stopped_when_it_was_killed_is_not_gone_on_with(tmp_path: Path, text: str) -> None:
+    workspace = Workspace(tmp_path, text)
+    process_of_run = subprocess.Popen([BIN / "kommandir", "run", "run", tmp_path], stderr=subprocess.DEVNULL)
+    while not (tmp_path / "waits").exists():
+        time.sleep(0.02)
+    process_of_run.terminate()
+    time.sleep(0.5)
+    process_of_run.kill()
+    process_of_run.wait()
+    workspace.run()
+    assert workspace.lines() == ["a", "b", "a", "b"]
+    assert workspace.events("resumed") == []
 
 
 def test_another_context_begins_its_own_and_gives_the_killed_one_up(tmp_path: Path) -> None:
