@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from pathlib import Path
@@ -127,6 +128,7 @@ def _own(job: Job, generation: Generation) -> dict[str, Any]:
         "uuid": kommandirs.lock_name(job),
         "peon_expires": _expires(job),
         "provider_role": "kommandir",
+        "existing_shared": True,
         "workspace": str(job.workspace.path),
         "peon_memory": job.setting("kommandir_memory"),
         "peon_processes": job.setting("kommandir_processes"),
@@ -146,7 +148,7 @@ def key_made(folder: Path) -> Path:
 
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        workspace.keyed(folder / "key", "root on kommandirs")
+        workspace.keyed(folder / "key", "root on kommandirs", given=os.environ.get("ANSIBLE_PRIVATE_KEY_FILE"))
     except OSError as error:
         raise KommandirError(
             f"the folder {folder} can't be used: {error.strerror or error}",
