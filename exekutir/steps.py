@@ -93,6 +93,7 @@ def caches_filled(job: Job, kommandir: Kommandir) -> None:
     """Fetch what all peons need once, into the workspace's cache; nothing where ``git_cache_args`` names nothing."""
     if not job.setting("git_cache_args") or job.options.attach:
         return
+    kommandir.repositories_shared(job)
     text = "- playbook:\n    filepath: playbooks/caches_filled.yml\n    inventory: inventory\n"
     result = kommandir.run_xn(job, text=text, deadline=job.deadline)
     kommandir.workspace_returned(job)

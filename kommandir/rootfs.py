@@ -31,6 +31,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+#: How a file begins that gzip compressed.
+_GZIP = b"\x1f\x8b"
+
 
 def say(text: str) -> None:
     """Tell the person who waits what is going on."""
@@ -73,7 +76,7 @@ def _ensure_tar(directory: Path, source: Path | None, variant: Variant) -> Path:
         new.chmod(0o755)
         if source:
             say(f"copying {source}")
-            shutil.copyfile(source, new / rootfs_cache.TAR)
+            _copy(source, new / rootfs_cache.TAR)
             (new / rootfs_cache.TAR).chmod(0o644)
         else:
             _bootstrap(new / rootfs_cache.TAR, directory.parent, variant)
@@ -84,6 +87,22 @@ def _ensure_tar(directory: Path, source: Path | None, variant: Variant) -> Path:
         raise
     say(f"{tar} is ready after {time.monotonic() - started:.0f} s; it is kept for all further jobs")
     return tar
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a tar, uncompressed."""
+    with source.open("rb") as file:
+        if file.read(2) != _GZIP:
+            shutil.copyfile(source, target)
+            return
+    import gzip
+    import zlib
+
+    try:
+        with gzip.open(source) as unpacked, target.open("wb") as new:
+            shutil.copyfileobj(unpacked, new, 1 << 22)
+    except (EOFError, zlib.error) as error:
+        raise ProviderError(f"{source} is not whole: {error}") from error
 
 
 def _sweep(directory: Path) -> None:
@@ -209,15 +228,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def check_tar(source: Path) -> None:
-    """Raise ProviderUsageError unless ``source`` is a tar that is not compressed."""
+    """Raise ProviderUsageError unless ``source`` is a tar, plain or compressed by gzip."""
     import tarfile
 
     try:
-        with tarfile.open(source, "r:") as tar:
+        with source.open("rb") as file:
+            kind = "r:gz" if file.read(2) == _GZIP else "r:"
+        with tarfile.open(source, kind) as tar:  # type: ignore[call-overload]  # of the two names of kinds
             tar.next()
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError) as error:
         reason = (
-            error.strerror if isinstance(error, OSError) else "this is no tar, or a compressed one: uncompress it first"
+            error.strerror
+            if isinstance(error, OSError) and error.strerror
+            else "this is no tar, or one compressed by other than gzip: uncompress it first"
         )
         raise ProviderUsageError(f"--from {source}: {reason}") from None
 

@@ -31,6 +31,9 @@ class InPlace:
     def workspace_returned(self, job: Job) -> None:
         """Nothing: it is here."""
 
+    def repositories_shared(self, job: Job) -> None:
+        """Nothing: each job has its own cache."""
+
     def run_xn(self, job: Job, *, file: Path | None = None, text: str | None = None, deadline: Deadline) -> XnResult:
         """Run an xn file, or the text of one, in this process; what came of it is a value."""
         from kommandir import xn

@@ -99,6 +99,17 @@ class Remote:
         sync.pull()
         sync.verified()
 
+    def repositories_shared(self, job: Job) -> None:
+        """Root's copies of repositories, brought up to date; the cache of the job is filled from them."""
+        command = ["host", "fill-caches", "--timeout", str(float(job.setting("git_op_timeout")))]
+        wanted = json.dumps(job.setting("git_cache_args")).encode()
+        try:
+            told = self._as_root(job, command, stdin=wanted, deadline=job.deadline)
+        except KommandirError as error:
+            told = {"refused": {"all": str(error)}}
+        for repository, why in told["refused"].items():
+            job.events.emit("warning", message=f"{self.host.name} keeps no copy of {repository} for its jobs: {why}")
+
     def run_xn(self, job: Job, *, file: Path | None = None, text: str | None = None, deadline: Deadline) -> XnResult:
         """Run an xn file of the workspace there, or the text of one, detached from the connection."""
         request = RemoteRequest(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kommandir import atomic, process
+from kommandir import atomic
 from kommandir.errors import KommandirError, UsageError
 from kommandir.hosting import ending, environment, leftovers, locking, numbers, peon_rootfs, system_users
 from kommandir.hosting.places import Places, own_release
@@ -37,7 +37,7 @@ class Accounts:
     def add(self, user: str, key: str, *, rootfs: bool = True) -> dict[str, Any]:
         """Make the job's user, or find it, with ``key`` (lines of authorized keys) as what logs in; then all of it.
 
-        The answer: user, uid, gid, home, state, cache, environment, locales, slot ({number, first, count} or None),
+        The answer: user, uid, gid, home, state, cache, environment, slot ({number, first, count} or None),
         reduced (what peons lack here, for people, or None), rootfs (where that of its peons is ready, or None). With
         ``rootfs`` it is unpacked where this user's numbers have none yet, which takes seconds.
 
@@ -157,7 +157,6 @@ class Accounts:
             "state": str(here.jobs / user / "state"),
             "cache": str(here.cache),
             "environment": environment.of_user(user, record.uid, Path(sys.prefix), here),
-            "locales": _locales(),
             "slot": {"number": slot.number, "first": slot.first, "count": slot.count} if slot else None,
             "reduced": layout.reduced if slot else none,
             "rootfs": peon_rootfs.unpacked_for(user) if slot and rootfs else None,
@@ -220,11 +219,3 @@ def _ranges(path: str) -> list[tuple[str, int, int]]:
 def _with_own(releases: tuple[str, ...]) -> tuple[str, ...]:
     own = own_release()
     return releases if own is None or own in releases else (*releases, own)
-
-
-def _locales() -> list[str]:
-    try:
-        outcome = process.run(["locale", "-a"], environment={"PATH": "/usr/bin:/bin"})
-    except FileNotFoundError:
-        return ["C", "C.utf8", "POSIX"]
-    return outcome.stdout.split()

@@ -22,6 +22,8 @@ from kommandir.hosting.places import Places
 
 #: What root may fetch from: git's other transports run programs.
 _SCHEMES = re.compile(r"(https?|git|ssh|file)://|/")
+#: A URL whose name of a user may be a token, or has a password with it.
+_PASSWORD = re.compile(r"https?://[^/]*@|[a-z]+://[^/@]*:[^/@]*@")
 #: In a copy: it could not be brought up to date, so jobs are not to take it for the repository.
 STALE = "exekutir-stale"
 
@@ -62,9 +64,15 @@ def _repository(entry: object) -> str:
     return repository
 
 
-def _brought_up_to_date(repository: str, mirror: Path, deadline: Deadline) -> None:
+def _demand_public(repository: str) -> None:
     if not _SCHEMES.match(repository):
         raise UsageError("only https, http, git, ssh and file URLs are copied for all jobs")
+    if _PASSWORD.match(repository):
+        raise UsageError("its URL has a password or a token, which other jobs must not see")
+
+
+def _brought_up_to_date(repository: str, mirror: Path, deadline: Deadline) -> None:
+    _demand_public(repository)
     with locking.held(mirror.with_suffix(".lock"), f"the copy of {repository}"):
         if not (mirror / "HEAD").exists():
             new = mirror.with_suffix(".new")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from kommandir import rootfs
 from kommandir.errors import KommandirError, UsageError
 from kommandir.providers import rootfs_cache
 from kommandir.providers.faults import ProviderError
-
-_GZIP = b"\x1f\x8b"
 
 
 def existing() -> str | None:
@@ -30,27 +25,16 @@ def kept(tar: Path) -> str:
     """
     os.environ["EXEKUTIR_CACHE"] = rootfs_cache.SHARED
     try:
-        with tempfile.TemporaryDirectory(prefix="rootfs-", dir=tar.parent) as folder:
-            plain = _plain(tar, Path(folder) / rootfs_cache.TAR)
-            rootfs.check_tar(plain)
-            rootfs.build_tar(plain)
+        rootfs.check_tar(tar)
+        rootfs.build_tar(tar)
         tar.unlink()
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except OSError as error:
         raise KommandirError(
             f"{tar} can't be kept as the root filesystem of peons: {error}", hint="look at the kommandir's disks: df"
         ) from error
     except ProviderError as error:
         raise UsageError(f"{tar} can't be the root filesystem of peons", why=str(error)) from error
     return f"{rootfs_cache.directory()}/{rootfs_cache.TAR}"
-
-
-def _plain(tar: Path, place: Path) -> Path:
-    with tar.open("rb") as file:
-        if file.read(2) != _GZIP:
-            return tar
-    with gzip.open(tar) as source, place.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 22)
-    return place
 
 
 def unpacked_for(user: str) -> str | None:

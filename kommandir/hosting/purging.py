@@ -23,7 +23,8 @@ RELEASE_AGE = 3600.0
 def purge(accounts: Accounts, *, older_than: float, releases_older_than: float = RELEASE_AGE) -> dict[str, Any]:
     """Remove what nobody has touched for so many seconds; what was removed, and what refused, comes back.
 
-    A job of which a process runs is not touched. The answer: users, releases (names that are gone), refused (lines).
+    A job of which a process runs is not touched. The answer: users, releases (names that are gone), refused (lines),
+    and rootfs, that of peons, or None.
     """
     users, refused = [], []
 
@@ -40,7 +41,7 @@ def purge(accounts: Accounts, *, older_than: float, releases_older_than: float =
             except ExekutirError as error:
                 refused.append(str(error))
     gone = [name for name in unused_releases(accounts, releases_older_than) if _removed(accounts.places, name)]
-    return {"users": users, "releases": gone, "refused": refused}
+    return {"users": users, "releases": gone, "refused": refused, "rootfs": peon_rootfs.existing()}
 
 
 def last_touch(record: Record, places: Places) -> float:

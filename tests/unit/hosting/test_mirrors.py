@@ -61,12 +61,14 @@ def test_a_copy_that_can_not_be_brought_up_to_date_is_marked(repository: Path, t
 def test_what_can_not_be_copied_is_told_and_no_error(repository: Path, tmp_path: Path) -> None:
     gone = (tmp_path / "gone").as_uri()
     program = "ext::touch " + str(tmp_path / "run")
-    wanted = [{"repo": gone}, {"repo": program}, {"repo": repository.as_uri()}]
+    secret = "https://me:secret@example.com/private.git"
+    wanted = [{"repo": gone}, {"repo": program}, {"repo": secret}, {"repo": repository.as_uri()}]
     told = mirrors.fill(wanted, Places(tmp_path), deadline=Deadline.after(120))
     assert told["ready"] == [repository.as_uri()]
-    assert set(told["refused"]) == {gone, program}
+    assert set(told["refused"]) == {gone, program, secret}
     assert "git failed" in told["refused"][gone]
     assert not (tmp_path / "run").exists()
+    assert "which other jobs must not see" in told["refused"][secret]
 
 
 def test_an_entry_without_a_repository_is_a_mistake(tmp_path: Path) -> None:
