@@ -87,16 +87,23 @@ def _become(command: list[str], directory: str, handles: list[int], pipes: tuple
 
 
 def _isolate() -> None:
-    """Go into a new network, with the loopback interface alone, which a user namespace of this user owns."""
+    """Go into a new network, with the loopback interface alone, which a user namespace of this user owns.
+
+    Raises OSError, which says what forbids it.
+    """
     user, group = os.geteuid(), os.getegid()
     try:
         syscalls.unshare(syscalls.NEWUSER | syscalls.NEWNET)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
+        _raise_loopback()
     except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}: {identities.why_not(number=error.errno or 0)}") from None
-    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-            file.write(text)
+        raise OSError(error.errno, f"{error.strerror}. {identities.why_not(number=error.errno or 0)}") from None
     syscalls.allow_inspection()
+
+
+def _raise_loopback() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("16sh", b"lo", 0)
         flags = struct.unpack("16sh", fcntl.ioctl(any_socket, _GET_FLAGS, request)[:18])[1]

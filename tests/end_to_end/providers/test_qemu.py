@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from kommandir import image, yamlfile
 from kommandir.providers import qemu_vm, vm_template
@@ -309,6 +310,12 @@ def test_describe_says_that_it_works(qemu: Provider) -> None:
     assert {"memory", "cpus", "disk", "uplink", "image", "cold"} <= told["options"].keys()
     assert qemu.call("create", "x", "--uuid", "u", "--expires", str(FAR), "--public-key", "/nowhere").returncode == 2
     assert not [entry for entry in qemu.told("list") if entry["name"] == "x"]
+    # In a user namespace of the test's own, whose setting can be changed without changing this host.
+    inner = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    words = ["unshare", "--user", "--map-root-user", "sh", "-c", inner, "sh", *qemu.command("describe")]
+    told = yaml.safe_load(qemu.caller.run(words).stdout)
+    assert told["available"] is False
+    assert "user.max_user_namespaces is 0" in told["why"]
 
 
 def test_a_job_runs_on_one(built: Path, calls: Calls, tmp_path: Path) -> None:
