@@ -248,18 +248,20 @@ def _start(engine: Engine, loaded: Home, recipe: str | None) -> None:
 def _start_all(engine: Engine, loaded: Home, recipe: str | None) -> None:
     from narval_engine.elements import ErrorElement
 
+    if loaded.plans:
+        from narval_engine import savedmemory
+
+        savedmemory.reserve(engine, loaded.plans)
     if loaded.elements:
         engine.add_element(*loaded.elements)
+    if loaded.plans:
+        savedmemory.restore(engine, loaded.plans)
     for start in loaded.starts:
         if start.recipe in engine.recipes:
             engine.start_plan(start.recipe, start.elements)
         else:
             message = f"{start.place}: start-plan names the unknown recipe {start.recipe!r}"
             engine.add_element(ErrorElement(message, "unknown recipe", recipe=start.recipe))
-    if loaded.plans:
-        from narval_engine import savedmemory
-
-        savedmemory.restore(engine, loaded.plans)
     if recipe is not None:
         engine.start_plan(recipe)
 

@@ -87,6 +87,15 @@ def _record(plan: Plan) -> dict[str, Any]:
     }
 
 
+def reserve(engine: Engine, nodes: list[Node]) -> None:
+    """Keeps the numbers of saved plans for them."""
+    memory = engine.memory
+    for node in nodes:
+        eid = node.attributes.get("eid", "")
+        if eid.isascii() and eid.isdigit():
+            memory.next_eid = max(memory.next_eid, int(eid) + 1)
+
+
 def restore(engine: Engine, nodes: list[Node]) -> None:
     """Brings back the plans of a memory whose elements are there already, and follows them up.
 

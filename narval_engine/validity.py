@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from narval_engine import calendars
@@ -107,9 +106,15 @@ def _unknown(what: str, step: Step, action_of: ActionOf | None, recipes: Iterabl
     owner = getattr(action_of, "__self__", None)
     if owner is not None:
         known = owner.names()
-    near = difflib.get_close_matches(step.target, known, 1, 0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known {what}s: {', '.join(sorted(known)[:12]) or 'none'}"
+    near = _near(step.target, known)
+    hint = f"; did you mean {near!r}?" if near else f"; known {what}s: {', '.join(sorted(known)[:12]) or 'none'}"
     return Mistake(f"step {step.id!r}: there is no {what} {step.target!r}{hint}", step.place)
+
+
+def _near(name: str, known: Iterable[str]) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, known, 1, 0.6)), None)
 
 
 def argument_mistakes(given: Given) -> Iterator[Mistake]:
@@ -191,8 +196,8 @@ def _of_transition(transition: Transition, recipe: Recipe) -> Iterator[Mistake]:
             yield Mistake(f"{where} has no {what} step", transition.place)
         for step in named:
             if step not in known:
-                near = difflib.get_close_matches(step, known, 1, 0.6)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; steps are: {', '.join(sorted(known))}"
+                near = _near(step, known)
+                hint = f"; did you mean {near!r}?" if near else f"; steps are: {', '.join(sorted(known))}"
                 yield Mistake(f"{where}: {what} names the unknown step {step!r}{hint}", transition.place)
     for condition in transition.conditions:
         at = condition.place or transition.place

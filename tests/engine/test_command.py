@@ -361,14 +361,14 @@ def test_memory_is_saved_and_loaded_with_its_plans(home: HomeOnDisk) -> None:
     code, told = home.run("--save", str(saved))
     assert code == 1
     ET.parse(saved)
-    (home.directory / "data" / "memory.xml").read_text()
     again_code, again = home.run("--save", str(home.directory / "again.xml"))
     assert (again_code, again) == (code, told)
     assert (home.directory / "again.xml").read_text() == saved.read_text()
-    text = saved.read_text().replace("</memory>", "<z/></memory>")
-    saved.write_text(text)
+    saved.write_text(saved.read_text().replace("</memory>", '<z/><start-plan recipe="g.w"/></memory>'))
     _code, told = home.run()
-    assert [plan["state"] for plan in told["plans"]] == ["done", "done", "failed"]
+    assert [plan["state"] for plan in told["plans"]] == ["done", "done", "failed", "done"]
+    numbers = [each["eid"] for each in (*told["plans"], *told["memory"])]
+    assert len(numbers) == len(set(numbers))
 
 
 def test_drawings(home: HomeOnDisk) -> None:
