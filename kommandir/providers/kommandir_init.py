@@ -9,6 +9,7 @@ import os
 import pwd
 import re
 import struct
+import sys
 
 _INIT = "/run/exekutir/init.py"
 _LOGIN_DEFS = "/etc/login.defs"
@@ -61,8 +62,10 @@ def numbers() -> dict[str, int]:
 
 def write_login_defs(settings: dict[str, int], path: str = _LOGIN_DEFS) -> None:
     """Put the settings, and closed homes, into login.defs, in place of what stands there."""
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
+    text = ""
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
     for name, value in (*settings.items(), ("HOME_MODE", "0700")):
         line = f"{name} {value}"
         text, found = re.subn(rf"^#?{name}\s.*$", line, text, count=1, flags=re.MULTILINE)
@@ -86,10 +89,13 @@ def allow_mapping() -> None:
     As root's they would need it over the caller's new namespace; as the caller's own they have it, being the owner's.
     """
     for program, capability in _MAPPERS:
-        if os.path.exists(program):
-            os.chmod(program, 0o755)  # noqa: S103 - takes the set-user-ID bit away
-            value = struct.pack("<5I", _REVISION_2_EFFECTIVE, 1 << capability, 0, 0, 0)
+        value = struct.pack("<5I", _REVISION_2_EFFECTIVE, 1 << capability, 0, 0, 0)
+        try:
             os.setxattr(program, "security.capability", value)
+            os.chmod(program, 0o755)  # noqa: S103 - takes the set-user-ID bit away
+        except OSError as error:
+            # Everything else works; who wants a peon is told by newuidmap. This is for `podman logs`.
+            sys.stderr.write(f"{program}: {error.strerror}: no user of this kommandir can have peons\n")
 
 
 def make_directories() -> None:

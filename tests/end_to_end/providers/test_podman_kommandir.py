@@ -18,6 +18,9 @@ from tests.end_to_end.providers import kommandirs
 from tests.end_to_end.providers.callers import Caller, Provider, left_of
 from tests.end_to_end.providers.kommandirs import Kommandir
 
+#: The first of them may have to build a root filesystem.
+pytestmark = pytest.mark.timeout(900)
+
 #: A server in the kommandir, which tells its port and then waits: on its loopback, and on an abstract socket.
 _SERVER = """\
 import socket, sys, time

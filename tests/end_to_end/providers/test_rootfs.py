@@ -111,3 +111,29 @@ def test_a_tar_that_is_none_is_refused_and_the_next_build_is_not_spoiled(cache: 
     assert refused.returncode == 2
     assert "no tar" in refused.stderr
     assert not list((cache / "rootfs").glob("*/root.tar"))
+
+
+_SHARING = """\
+from pathlib import Path
+from kommandir import shared_cache
+from kommandir.providers.rootfs_cache import SHARED, STORE
+for _ in range(2):
+    shared_cache.prepare()
+Path(STORE, "rootfs", "file").write_text("x")
+try:
+    Path(SHARED, "rootfs", "file").write_text("y")
+except OSError as error:
+    print(error.strerror)
+print(oct(Path(STORE).stat().st_mode & 0o777), Path(SHARED, "rootfs", "file").read_text())
+print(sum(line.split()[1].startswith(SHARED) for line in open("/proc/self/mounts")))
+"""
+
+
+def test_what_jobs_share_is_mounted_read_only(checkout: Path) -> None:
+    """In a mount namespace of the test's own, with an empty /var/lib and /var/cache."""
+    own = 'mount -t tmpfs none /var/lib && mount -t tmpfs none /var/cache && exec "$@"'
+    program = [sys.executable, "-c", _SHARING]
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", own, "sh", *program]
+    outcome = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120)
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout.splitlines() == ["Read-only file system", "0o700 x", "1"]
