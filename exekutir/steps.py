@@ -125,10 +125,14 @@ def good_setup_demanded(job: Job) -> None:
     raise UsageError(f"run needs a good setup, but of this job {why}", hint="run `exekutir setup` first")
 
 
-def ever_made(job: Job) -> bool:
-    """Whether a ``setup`` came as far as a workspace and a kommandir; before that ``job.xn`` has done nothing."""
-    done = {entry.action for entry in job.workspace.journal.entries()}
-    return "workspace_made" in done and (kommandirs.is_here(job) or "kommandir_used" in done)
+def begun(job: Job) -> bool:
+    """Whether a ``setup`` came as far as a workspace; before that ``job.xn`` has done nothing.
+
+    On a kommandir that is another host it has neither before the job came there, nor after it left.
+    """
+    done = [entry.action for entry in job.workspace.journal.entries()]
+    there = [action for action in done if action in ("kommandir_used", "kommandir_left")]
+    return "workspace_made" in done and (kommandirs.is_here(job) or there[-1:] == ["kommandir_used"])
 
 
 def job_run(job: Job, kommandir: Kommandir) -> int:

@@ -52,15 +52,16 @@ def cleanup(job: Job) -> int:
     with job.phase("workspace", always=True):
         steps.workspace_pruned(job)
     if not (left or remains.kept(job)):
-        code = code or steps.tolerated(job, kommandirs.left)
+        gone = steps.tolerated(job, kommandirs.left)
+        code = code or gone
     remains.nothing_left_demanded(job, left)
     return code
 
 
 def job_cleaned_up(job: Job) -> int:
     """The part of ``cleanup`` that needs the kommandir; none where ``setup`` was killed before it had begun."""
-    if not steps.ever_made(job):
-        job.events.emit("warning", message="setup ended before the job began, so its own cleanup has nothing to do")
+    if not steps.begun(job):
+        job.events.emit("warning", message="the job has begun nothing that its own cleanup could end")
         return ExitCode.GOOD
     with kommandir_in_use(job) as kommandir:
         with job.phase("kommandir's workspace"):

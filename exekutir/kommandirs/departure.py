@@ -20,6 +20,7 @@ def left(job: Job) -> int:
     with job.phase("kommandir", always=True), job.locks.setup(kommandirs.lock_name(job)):
         _retired(job, generations)
         generations.leave(job.uuid)
+        job.workspace.journal.append("kommandir_left")
         for generation in generations.to_destroy():
             _destroyed(job, generations, generation)
     return ExitCode.GOOD
