@@ -61,6 +61,7 @@ def found(job: Job, generations: Generations, key: Path) -> Found:
         except (UnreachableError, AnotherHostError) as error:
             deadline.check("the kommandir", host=known.name)
             told_retired(job, generations.retire(known, error.what))
+    provision.demand_commands(job)  # what can't be made must not be on record as perhaps made
     fresh = generations.begin(_provider(job))
     return _answering(job, fresh, key, deadline, patience=deadline.remaining())
 

@@ -15,6 +15,8 @@ from kommandir.errors import KommandirError, UsageError
 from kommandir.yamlfile import did_you_mean
 
 _GROUP_VARS = "group_vars"
+#: Providers whose hosts have no room for other users.
+PEONS_ONLY = ("namespace",)
 
 
 def written(job: Job) -> Path:
@@ -58,17 +60,22 @@ class Templates:
             raise UsageError("the inventory of the kommandir can't be read", why=str(error)) from error
         self._variables = {**variables, **job.variables, **own}
 
+    def demand_defined(self, name: str) -> None:
+        """Raise UsageError where no group of the kommandir defines the variable ``name``."""
+        if name in self._variables:
+            return
+        from kommandir.providers import registry
+
+        known = [kommandirs.NOCLOUD, *(name for name in registry.names() if name not in PEONS_ONLY)]
+        unknown = next((group for group in self._groups if group not in known), self._groups[0])
+        raise UsageError(
+            f"kommandir_groups: `{unknown}` defines no {name}{did_you_mean(unknown, known)}",
+            hint=f"use one of {', '.join(known)}, or define {name} in the job's inventory/group_vars/{unknown}.yml",
+        )
+
     def command(self, name: str) -> CloudCommand:
         """The command in the variable ``name``; raises UsageError where no group of the kommandir defines it."""
-        if name not in self._variables:
-            from kommandir.providers import registry
-
-            known = [kommandirs.NOCLOUD, *registry.names()]
-            unknown = next((group for group in self._groups if group not in known), self._groups[0])
-            raise UsageError(
-                f"kommandir_groups: `{unknown}` defines no {name}{did_you_mean(unknown, known)}",
-                hint=f"use one of {', '.join(known)}, or define {name} in the job's inventory/group_vars/{unknown}.yml",
-            )
+        self.demand_defined(name)
         return CloudCommand.parsed(self._value(name), name=name, host=kommandirs.NAME)
 
     def environment(self) -> dict[str, str]:
@@ -89,7 +96,13 @@ class Templates:
         """The group of its provider; "" where a command of the user's own creates it."""
         from kommandir.providers import registry
 
-        return next((group for group in self._groups if group in registry.names()), "")
+        found = next((group for group in self._groups if group in registry.names()), "")
+        if found in PEONS_ONLY:
+            raise UsageError(
+                f"kommandir_groups: a host of `{found}` is too small a host for a kommandir",
+                hint="use podman, qemu or existing; peons of that provider may live inside of it",
+            )
+        return found
 
     def _value(self, name: str) -> Any:
         from ansible.errors import AnsibleError

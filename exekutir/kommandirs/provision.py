@@ -80,6 +80,14 @@ def _ssh_arguments(job: Job, generation: Generation, key: Path) -> str:
     return shlex.join([word for setting in settings for word in ("-o", setting)])
 
 
+def demand_commands(job: Job) -> None:
+    """Raise UsageError unless the kommandir's groups define how it is created and how it is destroyed."""
+    templates = Templates(job, {})
+    templates.provider()
+    for name in ("cloud_provisioning_command", "cloud_destruction_command"):
+        templates.demand_defined(name)
+
+
 def reached(job: Job, generation: Generation, told: dict[str, Any], key: Path) -> RemoteHost:
     """How root gets to a host with these variables."""
     return RemoteHost.from_host_vars(generation.name, told, key=key, known_hosts=known_hosts.path(job.workspace.path))
