@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from exekutir.generations import FILE_NAME
 from kommandir.providers import podman_engine
-from tests.calls import Calls
+from tests.calls import PATIENCE, Calls
 
 
 def prefix(state: Path) -> str:
@@ -81,3 +82,15 @@ def users(state: Path, container: str) -> set[str]:
 def killed(state: Path, container: str) -> None:
     """Kill a podman kommandir, as a host that loses its power."""
     podman_engine.Engine(f"{state}/podman").demand("kill", container)
+
+
+def until(calls: Calls, kind: str, **wanted: str) -> None:
+    """Wait until the job's events tell something."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if (calls.results / "events.jsonl").exists():
+            for event in calls.events():
+                if event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()):
+                    return
+        time.sleep(0.1)
+    raise AssertionError(f"{kind} {wanted} was never told")

@@ -14,9 +14,9 @@ import pytest
 
 from kommandir import yamlfile
 from kommandir.providers import podman_engine, ssh
-from tests.calls import BIN, Calls
+from tests.calls import BIN, PATIENCE, Calls
 from tests.faults.conftest import SLOW_RUN, job_with_peons
-from tests.kommandirs import prefix
+from tests.kommandirs import prefix, until
 
 Make = Callable[..., Calls]
 
@@ -93,19 +93,17 @@ def on_existing(calls: Calls, wired: Wired, **more: object) -> None:
     }
 
 
+@pytest.mark.timeout(900)
 def test_a_job_on_an_existing_host_outlives_a_cut_of_its_wire(remote_calls: Make, tmp_path: Path, wired: Wired) -> None:
     calls = remote_calls("ws", job_with_peons(tmp_path / "job", SLOW_RUN), tmp_path / "state")
     on_existing(calls, wired)
     calls("setup")
     run = calls.started("run")
-    deadline = time.monotonic() + 200
-    while not any(event.get("task") == "Time passes" for event in calls.events()):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(calls, "task_started", task="Time passes")
     wired.cut()
     time.sleep(5)
     wired.mended()
-    _, said = run.communicate(timeout=250)
+    _, said = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, said
     told = [(event["task"], event["host"]) for event in calls.events() if event["event"] == "task_result"]
     assert told.count(("Time passes", "one")) == 1

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.calls import Calls
 from tests.kommandirs import containers, first, generations, prefix
 
@@ -21,6 +23,7 @@ def told(calls: Calls, state: str) -> list[str]:
     return [event["kommandir"] for event in events if event["state"] == state]
 
 
+@pytest.mark.timeout(1500)
 def test_twelve_jobs_share_one_kommandir_from_its_making_to_its_end(remote_calls: Make, tmp_path: Path) -> None:
     state = tmp_path / "state"
     jobs = [remote_calls(f"job{number}", "ci", state) for number in range(JOBS)]
@@ -46,6 +49,7 @@ def test_twelve_jobs_share_one_kommandir_from_its_making_to_its_end(remote_calls
         assert calls.left() == []
 
 
+@pytest.mark.timeout(900)
 def test_a_retired_kommandir_serves_its_jobs_to_their_end_while_new_ones_get_another(
     remote_calls: Make, tmp_path: Path
 ) -> None:
