@@ -42,7 +42,7 @@ def test_a_job_goes_on_with_a_new_kommandir_whenever_its_own_was_killed(remote_c
     calls("setup")
     run = calls.started("run")
     until(calls, "task_started", context="run", task="Time passes")
-    second = [str(one["name"]) for one in generations(state) if one["state"] == "ready"][0]
+    second = next(str(one["name"]) for one in generations(state) if one["state"] == "ready")
     killed(state, second)
     _, said = run.communicate(timeout=PATIENCE)
     assert run.returncode == 5, said
