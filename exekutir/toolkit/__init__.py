@@ -134,16 +134,16 @@ class Toolkit:
 
     def _packed(self) -> Path:
         """The folder of the cache with our wheel and its RECORD, told from others by the state of our files."""
-        folder = self.cache / "packed" / self._fingerprint
-        if not (folder / _RECORD).exists():
-            try:
+        try:
+            folder = self.cache / "packed" / self._fingerprint
+            if not (folder / _RECORD).exists():
                 self._pack(folder)
-            except OSError as error:
-                raise KommandirError(
-                    f"exekutir can't be packed for the kommandir: {error.strerror}",
-                    why=str(error),
-                    hint=f"look at the disk of {self.cache}, and at $EXEKUTIR_CACHE",
-                ) from error
+        except OSError as error:
+            raise KommandirError(
+                f"exekutir can't be packed for the kommandir: {error.strerror}",
+                why=str(error),
+                hint=f"look at the disk of {self.cache}, and at $EXEKUTIR_CACHE",
+            ) from error
         return folder
 
     @cached_property

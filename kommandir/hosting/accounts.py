@@ -131,9 +131,7 @@ class Accounts:
         here, user, uid = self.places, record.user, record.uid
         own = here.jobs / user
         for folder in (here.homes / user, own, own / "state", own / "run", here.runtime / str(uid)):
-            folder.mkdir(exist_ok=True, mode=0o700)
-            os.chown(folder, uid, uid, follow_symlinks=False)
-            folder.chmod(0o700)
+            _furnish_folder(folder, uid)
         atomic.write(own / "slot", f"{record.slot.number if record.slot else '-'}\n", durable=False)
         if _LOGIND.is_dir():
             # Or the login manager takes the runtime folder, and detached processes, away with the last connection.
@@ -178,6 +176,23 @@ class Accounts:
         with self._of_all():
             system_users.remove(user)
             self.records.discard(user)
+
+
+def _furnish_folder(folder: Path, uid: int) -> None:
+    """Give a folder to a user, for himself alone; never what he may have put in its place, as a link leads anywhere."""
+    try:
+        folder.mkdir(exist_ok=True, mode=0o700)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise KommandirError(
+            f"{folder} of the job's user is not what it was made: {error.strerror}",
+            hint="kommandir host remove-user, then run the same command again",
+        ) from error
+    try:
+        os.fchown(handle, uid, uid)
+        os.fchmod(handle, 0o700)
+    finally:
+        os.close(handle)
 
 
 def demand_root() -> None:

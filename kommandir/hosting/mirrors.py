@@ -20,8 +20,8 @@ from kommandir.errors import ExekutirError, KommandirError, UsageError
 from kommandir.hosting import locking
 from kommandir.hosting.places import Places
 
-#: What root may fetch from: git's other transports run programs.
-_SCHEMES = re.compile(r"(https?|git|ssh|file)://|/")
+#: What root may fetch from: what anybody can read. Local paths and ssh would let jobs see what only root may see.
+_SCHEMES = re.compile(r"(https?|git)://")
 #: A URL whose name of a user may be a token, or has a password with it.
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z]+://[^/@]*:[^/@]*@")
 #: In a copy: it could not be brought up to date, so jobs are not to take it for the repository.
@@ -66,7 +66,7 @@ def _repository(entry: object) -> str:
 
 def _demand_public(repository: str) -> None:
     if not _SCHEMES.match(repository):
-        raise UsageError("only https, http, git, ssh and file URLs are copied for all jobs")
+        raise UsageError("only https, http and git URLs are copied for all jobs")
     if _PASSWORD.match(repository):
         raise UsageError("its URL has a password or a token, which other jobs must not see")
 
@@ -101,13 +101,16 @@ def _allow(mirror: Path, deadline: Deadline) -> None:
 def _git(words: Sequence[str], deadline: Deadline) -> None:
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-        "HOME": os.environ.get("HOME", "/root"),
+        # Without root's own credentials, wherever they may be.
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
+        "GIT_ALLOW_PROTOCOL": "git:http:https",
         **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
         **{name: os.environ[name] for name in ("GIT_CONFIG_SYSTEM", "GIT_SSL_CAINFO") if name in os.environ},
     }
     os.umask(0o022)
-    outcome = process.run(["git", *words], environment=environment, deadline=deadline, doing=f"git {words[0]}")
+    command = ["git", "-c", "credential.helper=", *words]
+    outcome = process.run(command, environment=environment, deadline=deadline, doing=f"git {words[0]}")
     if not outcome.good:
         raise KommandirError(f"git failed with {outcome.end}", why=outcome.stderr)

@@ -162,14 +162,16 @@ def test_what_can_be_no_job_is_refused(shared_kommandir: SetUpKommandir, name: s
 
 
 def test_repositories_are_copied_once_for_all_jobs(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
-    place = f"/srv/{users[0]}"
+    place, url = f"/srv/{users[0]}", f"git://127.0.0.1/{users[0]}"
     git = f"git -C {place} -c user.name=t -c user.email=t@example.com"
     shared_kommandir.said(f"git init --quiet {place}; {git} commit --quiet --allow-empty -m one; {git} tag v1")
-    wanted = [{"repo": f"file://{place}", "cachepath": "it", "version": "v1"}]
+    serve = "git daemon --detach --pid-file=/run/git.pid --base-path=/srv --export-all --listen=127.0.0.1"
+    shared_kommandir.said(f"{serve} >/dev/null 2>&1; until git ls-remote {url} >/dev/null 2>&1; do sleep 0.1; done")
+    wanted = [{"repo": url, "cachepath": "it", "version": "v1"}]
     filled = shared_kommandir.host("fill-caches", stdin=json.dumps(wanted))
-    assert filled == {"ready": [f"file://{place}"], "refused": {}}
-    # With the repository itself gone, it can only be the copy.
-    shared_kommandir.said(f"rm -r {place}")
+    assert filled == {"ready": [url], "refused": {}}
+    # With its server gone, it can only be the copy.
+    shared_kommandir.said(f"kill $(cat /run/git.pid); rm -r {place}")
     for job in users[:2]:
         told = shared_kommandir.add(job)
         variables = json.dumps({"git_cache_args": wanted, "workspace": told["home"]})
@@ -183,6 +185,6 @@ def test_repositories_are_copied_once_for_all_jobs(shared_kommandir: SetUpKomman
         )
         assert "changed=1" in shared_kommandir.said(play, user=job)
         assert "changed=0" in shared_kommandir.said(play, user=job)
-        assert shared_kommandir.said("git -C cache/it remote get-url origin", user=job) == f"file://{place}"
+        assert shared_kommandir.said("git -C cache/it remote get-url origin", user=job) == url
         assert shared_kommandir.said("git -C cache/it log --format=%s", user=job) == "one"
-    assert list(shared_kommandir.host("fill-caches", stdin=json.dumps(wanted))["refused"]) == [f"file://{place}"]
+    assert list(shared_kommandir.host("fill-caches", stdin=json.dumps(wanted))["refused"]) == [url]
