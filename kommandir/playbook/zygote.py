@@ -104,6 +104,7 @@ class Zygote:
         #: By the number of a child: who waits for it, and what tells its end.
         self._children: dict[int, tuple[socket.socket, int]] = {}
         self._open = True
+        self._own = os.getpid()
 
     def serve(self) -> Call | None:
         """Return a call in the child that is to run it, None in the zygote itself, at its end."""
@@ -122,18 +123,24 @@ class Zygote:
         self._listener.close()
 
     def _called(self) -> Call | None:
-        connection, _ = self._listener.accept()
-        try:
-            call = received(connection)
-        except (OSError, ValueError):
-            connection.close()  # it starts Ansible by itself then
+        if not self._open:  # both were told at once
             return None
-        number = os.fork()
+        connection, _ = self._listener.accept()
+        streams = array.array("i")
+        try:
+            call = received(connection, streams)
+            number = os.fork()
+        except (OSError, ValueError):
+            connection.close()  # who called starts Ansible by himself then, if he is still there
+            return None
+        finally:
+            # In the child they are its own.
+            if os.getpid() == self._own:
+                for stream in streams:
+                    os.close(stream)
         if number == 0:
             self._forget(connection)
             return call
-        for stream in call.streams:
-            os.close(stream)
         ended = os.pidfd_open(number)
         self._children[number] = connection, ended
         self._selector.register(ended, selectors.EVENT_READ, lambda: self._ended(number))
@@ -152,6 +159,8 @@ class Zygote:
 
     def _given_up(self, number: int) -> None:
         """Who waited for the child was killed: so is the child, as if it had been one process."""
+        if number not in self._children:  # they ended together
+            return
         connection, _ = self._children[number]
         self._selector.unregister(connection)
         for kill in (os.killpg, os.kill):
@@ -179,16 +188,20 @@ def told(connection: socket.socket, number: int) -> None:
         return
 
 
-def received(connection: socket.socket) -> Call:
-    """What a connection asks for; raises OSError or ValueError where it does not ask as it should."""
+def received(connection: socket.socket, streams: "array.array[int]") -> Call:
+    """What a connection asks for; raises OSError or ValueError where it does not ask as it should.
+
+    The descriptors that came with it are added to ``streams``, in any case.
+    """
     _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if user != os.geteuid():
         raise PermissionError("another user's process")
     connection.settimeout(PATIENCE)
     data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(8))
-    streams = array.array("i")
     for _, _, passed in ancillary:
         streams.frombytes(passed)
+    if len(data) < 8 or len(streams) != 2:
+        raise ValueError("that is no call")
     size = struct.unpack_from("q", data)[0]
     while len(data) < size + 8:
         more = connection.recv(1 << 16)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -133,6 +136,37 @@ def test_a_step_that_is_killed_takes_its_playbook_along_and_no_other(job: Job, k
         time.sleep(0.05)
     assert "PLAY RECAP" in ended(children["b"][0])
     assert children["b"][0].returncode == 0
+
+
+def test_calls_that_break_off_do_it_no_harm(job: Job, kept: Zygotes) -> None:
+    job.write("play.yml", PLAY)
+    environment = surroundings(job, PEON="a")
+    name = kept.command(environment, job.workspace, SCRIPT)[4]
+    for said in (b"", b"x", struct.pack("q", 100) + b"not all of it"):
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.connect(f"\0{name}")
+            stranger.sendall(said)
+    child = started(job, kept, environment)
+    assert "PLAY RECAP" in ended(child)
+    assert "zygote.py" in job.read("of-a")
+
+
+def test_steps_that_are_ended_whole_leave_the_others_alone(job: Job, kept: Zygotes) -> None:
+    """Who waits and what runs are killed at the same moment, as a deadline does it, again and again."""
+    job.write("play.yml", PLAY)
+    living = surroundings(job, PEON="living", RUN="sleep 8")
+    other = started(job, kept, living)
+    until_tagged(living[STEP_TAG], b"sleep\x008")
+    for _ in range(3):
+        environment = surroundings(job, PEON="a", RUN="sleep 60")
+        child = started(job, kept, environment)
+        until_tagged(environment[STEP_TAG], b"sleep\x0060")
+        for pid in list(process.tagged(STEP_TAG, environment[STEP_TAG])):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        ended(child)
+    assert "PLAY RECAP" in ended(other)
+    assert other.returncode == 0
 
 
 def test_a_playbook_that_is_killed_is_told_as_killed(job: Job, kept: Zygotes) -> None:
