@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,18 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+
+class PlacedText(str):
+    """A text that knows where it was written."""
+
+    place: Place
+
+    def __new__(cls, text: str, place: Place) -> Self:
+        """A text and its place."""
+        made = super().__new__(cls, text)
+        made.place = place
+        return made
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from narval_engine import calendars
 from narval_engine.actions import Action
 from narval_engine.expressions import ExpressionError, compiled
-from narval_engine.places import Mistake, Place
+from narval_engine.places import Mistake, Place, PlacedText
 from narval_engine.prototypes import CONTEXTS, Input, Output, Prototype
 from narval_engine.recipes import Computed, Condition, Given, Recipe, Step, Time, Transition
 
@@ -182,7 +182,8 @@ def _expressions(
         try:
             compiled(source, before, own)
         except ExpressionError as error:
-            yield Mistake(f"{where}: match {source!r} {error}", place)
+            at = source.place if isinstance(source, PlacedText) else place
+            yield Mistake(f"{where}: match {str(source)!r} {error}", at)
 
 
 # Transitions.
@@ -198,7 +199,8 @@ def _of_transition(transition: Transition, recipe: Recipe) -> Iterator[Mistake]:
             if step not in known:
                 near = _near(step, known)
                 hint = f"; did you mean {near!r}?" if near else f"; steps are: {', '.join(sorted(known))}"
-                yield Mistake(f"{where}: {what} names the unknown step {step!r}{hint}", transition.place)
+                at = step.place if isinstance(step, PlacedText) else transition.place
+                yield Mistake(f"{where}: {what} names the unknown step {str(step)!r}{hint}", at)
     for condition in transition.conditions:
         at = condition.place or transition.place
         if not condition.expressions:

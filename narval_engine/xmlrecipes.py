@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from narval_engine.calendars import FIELDS
 from narval_engine.elements import Element
-from narval_engine.places import Mistake
+from narval_engine.places import Mistake, PlacedText
 from narval_engine.prototypes import Input, Output
 from narval_engine.recipes import Computed, Condition, Recipe, Step, Time, Transition
 from narval_engine.xmlelements import element_of
@@ -127,7 +127,7 @@ class _Recipes(Reading):
             self.attributes(child, ())
             for inner in child.children:
                 self.wrong(f"unexpected <{inner.tag}> in <match>; a Python expression is wanted", inner.place)
-            found.append(child.text.strip())
+            found.append(PlacedText(child.text.strip(), child.place))
         return tuple(found)
 
     def _context(self, node: Node) -> dict[str, str]:
@@ -154,7 +154,7 @@ class _Recipes(Reading):
             id=given.get("id", ""),
             inputs=tuple(step for step, flagged in links if not flagged),
             on_error=tuple(step for step, flagged in links if flagged),
-            outputs=tuple(child.attributes.get("idref", "") for child in outs),
+            outputs=tuple(PlacedText(child.attributes.get("idref", ""), child.place) for child in outs),
             conditions=tuple(self.condition(child, context) for child in children if child.tag == "condition"),
             times=tuple(self.time(child) for child in children if child.tag == "time"),
             priority=0 if priority is None else int(priority),
@@ -164,7 +164,7 @@ class _Recipes(Reading):
     def _link(self, node: Node) -> tuple[str, bool]:
         given = self.attributes(node, ("idref",), ("on_error",))
         self.children(node)
-        return given.get("idref", ""), bool(self.yes_no(node, "on_error"))
+        return PlacedText(given.get("idref", ""), node.place), bool(self.yes_no(node, "on_error"))
 
     def condition(self, node: Node, context: dict[str, str]) -> Condition:
         given = {**context, **self.attributes(node, (), ("use", *_CONTEXT))}

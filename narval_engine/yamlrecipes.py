@@ -30,7 +30,7 @@ from typing import Any
 
 from narval_engine.calendars import FIELDS
 from narval_engine.elements import Element, element_from
-from narval_engine.places import Mistake
+from narval_engine.places import Mistake, PlacedText
 from narval_engine.prototypes import Input, Output
 from narval_engine.recipes import Computed, Condition, Recipe, Step, Time, Transition
 from narval_engine.yamltree import Item, YamlReading, listed, parsed
@@ -198,7 +198,8 @@ class _Recipes(YamlReading):
         if "match" not in keys:
             return ()
         item = keys["match"]
-        return tuple(str(each.value).strip() for each in (self.items(item, "match") if item.is_list else [item]))
+        listed = self.items(item, "match") if item.is_list else [item]
+        return tuple(PlacedText(str(each.value).strip(), each.place) for each in listed)
 
     def transition(self, item: Item, name: str | None, at: int) -> Transition:
         allowed = ("in", "out", "when", "time", "priority", *(() if name is not None else ("id",)))
@@ -223,7 +224,7 @@ class _Recipes(YamlReading):
 
     def _link(self, item: Item) -> tuple[str, bool]:
         if not item.is_mapping:
-            return str(item.value), False
+            return PlacedText(str(item.value), item.place), False
         keys = self.mapping(item, ("error", "idref", "on_error"), "a link")
         if ("error" in keys) == ("idref" in keys):
             self.wrong("a link has the step that it leads from, as error or as idref", item)
@@ -233,7 +234,7 @@ class _Recipes(YamlReading):
 
     def _out(self, item: Item) -> str:
         if not item.is_mapping:
-            return str(item.value)
+            return PlacedText(str(item.value), item.place)
         return self.text(self.mapping(item, ("idref",), "a link", required=("idref",)), "idref") or ""
 
     def _condition(self, item: Item) -> Condition:

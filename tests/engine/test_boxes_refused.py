@@ -59,6 +59,18 @@ XML = [
     ("two recipes of one name", book(*TWO, T).replace("</cookbook>", recipe("r", TWO[0]) + "</cookbook>"), 7, "twice"),
     ("no in", book(*TWO, '<transition id="t"><out idref="b"/></transition>'), 5, "no in step"),
     ("no out", book(*TWO, '<transition id="t"><in idref="b"/></transition>'), 5, "no out step"),
+    (
+        "an out that is not there on a line of its own",
+        book(*TWO, T.replace("<out", "\n<out").replace('"b"', '"c"')),
+        6,
+        "unknown step 'c'",
+    ),
+    (
+        "a match on a line of its own",
+        between("<condition>\n<match>1</match>\n<match>elmt.</match></condition>"),
+        8,
+        "no Python expression",
+    ),
     ("an in that is not there", book(*TWO, link("t", "aa", "b")), 5, "did you mean 'a'"),
     ("an out that is not there", book(*TWO, link("t", "a", "c")), 5, "unknown step 'c'"),
     ("a condition without a match", between("<condition/>"), 6, "at least one match"),
