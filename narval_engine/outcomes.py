@@ -92,11 +92,13 @@ def of_return(value: Any, plan: Plan, step: StepProgram, inputs: dict[str, Any])
 def bad_output(plan: Plan, step: StepProgram, problem: str, output: str | None = None) -> Outcome:
     """What the action returned cannot be taken; the error says in which plan and step, and which output it was."""
     message = f"step {step.id!r} of {plan.name} ({step.source.target}): {problem}"
-    return failure("bad output", message, plan=plan.eid, step=step.id, output=output)
+    which = {} if output is None else {"output": output}
+    return failure("bad output", message, plan=plan.eid, step=step.id, **which)
 
 
 def _kind(value: Any) -> str:
-    return f"a {type(value).__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def _listed(item: Any) -> list[Any]:

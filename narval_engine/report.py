@@ -84,7 +84,7 @@ def _lines(engine: Engine) -> Iterator[str]:
         for error, where in plan.failures:
             at = f" in {where}" if where else ""
             yield f"    error{at}: {error.type}: {getattr(error, 'message', '')}"
-    kept = [element for element in engine.memory if not element.private]
+    kept = sorted((each for each in engine.memory if not each.private), key=lambda element: element.eid or 0)
     yield f"memory: {len(kept)} element{'' if len(kept) == 1 else 's'}"
     for element in kept:
         marks = " (outdated)" if element.outdated else ""

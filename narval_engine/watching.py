@@ -35,7 +35,7 @@ def _read(engine: Engine, stream: TextIO, stopped: Callable[[], bool]) -> None:
         if not line.strip():
             continue
         mistakes: list[Mistake] = []
-        node = parsed(line, "standard input", mistakes, number)
+        node = parsed(line.strip(), "standard input", mistakes, number)
         element = None if node is None else xmlelements.element_of(node, mistakes)
         for mistake in mistakes:
             print(mistake, file=sys.stderr)
