@@ -17,7 +17,15 @@ from exekutir.remote.verdicts import Ending, ending_of, killed
 from kommandir.cancellation import Cancellation, never
 from kommandir.deadline import Deadline
 from kommandir.detached.request import RunRequest
-from kommandir.errors import ExitCode, KommandirError, StoppedError, TimeOutError, UnreachableError, UsageError
+from kommandir.errors import (
+    ExitCode,
+    KommandirError,
+    LockError,
+    StoppedError,
+    TimeOutError,
+    UnreachableError,
+    UsageError,
+)
 from kommandir.events import EventStream
 from kommandir.journal import Journal
 from kommandir.process import Outcome
@@ -73,7 +81,7 @@ class Pursuit:
                     self._pursued(control)
             except HostKeyError:
                 raise
-            except StoppedError:
+            except (StoppedError, LockError):  # a signal, or a lease that was lost
                 if not self._sent:
                     self._over(None)
                     raise
