@@ -71,7 +71,7 @@ LIST = (
     + command("echo c $THE_TOKEN >> log")
 )
 #: Entries that a whole run of it makes: facts and notes.
-ENTRIES_OF_LIST = 15
+ENTRIES_OF_LIST = 16
 
 
 @pytest.mark.parametrize("entry", range(1, ENTRIES_OF_LIST + 1))
@@ -99,7 +99,7 @@ def test_a_list_goes_on_from_wherever_it_was_killed(tmp_path: Path, entry: int) 
 FAILING = command("echo a >> log") + command("echo b >> log; exit 7", ", idempotent: yes") + command("echo c >> log")
 
 
-@pytest.mark.parametrize("entry", range(5, 9))
+@pytest.mark.parametrize("entry", range(5, 10))
 def test_what_had_failed_is_still_what_failed(tmp_path: Path, entry: int) -> None:
     workspace = Workspace(tmp_path, FAILING)
     workspace.run(dying=entry, code=-signal.SIGKILL)
@@ -143,7 +143,7 @@ recipes:
       again: {{target: command.run, arguments: [{{command: {shell("echo again >> log", ", idempotent: true")}}}]}}
 """
 #: Calls may come back one by one or together, so it is not always the same.
-ENTRIES_OF_MAPPING = 28
+ENTRIES_OF_MAPPING = 30
 
 
 @pytest.mark.parametrize("entry", range(1, ENTRIES_OF_MAPPING + 1))
