@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from exekutir import kommandirs
 from exekutir.generations import CREATING, Generation, Generations
 from exekutir.job import Job
 from exekutir.kommandirs import discovery, provision
-from exekutir.locks import LockFolder
 from kommandir.deadline import Deadline
 from kommandir.errors import ExitCode, LockError
 
@@ -38,10 +39,7 @@ def _retired(job: Job, generations: Generations) -> None:
 
 def _destroyed(job: Job, generations: Generations, generation: Generation) -> None:
     """Destroy it, unless somebody uses it at this moment: then that job will."""
-    locks = job.locks
-    at_once = LockFolder(
-        locks.folder, locks.job, locks.context, Deadline.after(0), locks.cancellation, lambda _lock, _holders: None
-    )
+    at_once = replace(job.locks, deadline=Deadline.after(0), waiting=lambda _lock, _holders: None)
     try:
         with at_once.use(generation.name, shared=False):
             going = generations.destroying(generation)
