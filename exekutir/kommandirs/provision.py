@@ -140,6 +140,8 @@ def _own(job: Job, generation: Generation) -> dict[str, Any]:
         "workspace": str(job.workspace.path),
         "peon_memory": job.setting("kommandir_memory"),
         "peon_processes": job.setting("kommandir_processes"),
+        "peon_cpus": job.setting("kommandir_cpus"),
+        "peon_disk": job.setting("kommandir_disk"),
         "peon_uplink": job.setting("kommandir_uplink"),
         "peon_image": job.setting("kommandir_image"),
         "ansible_host": job.setting("kommandir_address"),

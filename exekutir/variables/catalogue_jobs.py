@@ -309,6 +309,8 @@ _KOMMANDIR = (
                 "MiB of memory of a kommandir that a provider creates; its own default else.",
             ),
             ("kommandir_processes", INTEGER, "The number of processes there."),
+            ("kommandir_cpus", INTEGER, "Processors of a kommandir that is a virtual machine."),
+            ("kommandir_disk", INTEGER, "GiB of its disk; only what is written takes room."),
             ("kommandir_image", TEXT, "What it is made from, instead of what exekutir builds and keeps."),
         )
     ),

@@ -123,6 +123,7 @@ def accelerator(image: str) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     works = _comes_up(image)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     new = f"{path}.{os.getpid()}"
     with open(new, "w", encoding="utf-8") as file:
         json.dump({**wanted, "kvm": works}, file)
