@@ -14,8 +14,19 @@ from narval_engine.elements import Element, ErrorElement
 from narval_engine.engine import Engine
 from narval_engine.machine import Call, repeated
 from narval_engine.places import Mistake, RecipeError
-from narval_engine.plans import READY, RUNNING, WAIT_CONDITION, WAIT_STEP, WAIT_TIME, Plan
-from narval_engine.progress import potentially_fireable
+from narval_engine.plans import (
+    PLAN_STATES,
+    READY,
+    RUNNING,
+    STEP_STATES,
+    TODO,
+    TRANSITION_STATES,
+    WAIT_CONDITION,
+    WAIT_STEP,
+    WAIT_TIME,
+    Plan,
+)
+from narval_engine.progress import begin, potentially_fireable
 from narval_engine.xmltree import OWN, Node
 
 _RECORD = "record"
@@ -111,7 +122,10 @@ def restore(engine: Engine, nodes: list[Node]) -> None:
     if mistakes:
         raise RecipeError(mistakes)
     for plan in made:
-        _go_on(engine, plan)
+        if plan.state == READY:
+            begin(plan, engine.machine.agenda)
+        else:
+            _go_on(engine, plan)
     engine.machine.settle()
     engine.flush()
 
@@ -126,13 +140,15 @@ def _plan(engine: Engine, node: Node) -> Plan:
         parent = world.plans[int(node.attributes["parent_plan"])]
         number = parent.program.step_numbers[node.attributes.get("parent_step", "")]
     plan = Plan(program, parent, -1 if number is None else number)
-    plan.eid = int(node.attributes["eid"])
-    world.memory.number(plan)
-    world.memory.put(plan)
-    world.plans[plan.eid] = plan
+    if "eid" in node.attributes:
+        plan.eid = int(node.attributes["eid"])
+    eid = world.memory.number(plan)
+    if not world.memory.put(plan):
+        raise ValueError(f"there is an element with the eid {eid}")
+    world.plans[eid] = plan
     if parent is not None and number is not None:
         parent.children[number] = plan
-    plan.state = node.attributes.get("state", READY)
+    plan.state = _known("plan", node.attributes.get("state", READY), PLAN_STATES)
     _states(plan, node)
     _recorded(plan, encoding.value_from(node.own.get(_RECORD, "{}")), lambda eid: _there(engine, eid))
     for child in (each for part in node.children if part.tag == "elements" for each in part.children):
@@ -140,6 +156,12 @@ def _plan(engine: Engine, node: Node) -> Plan:
         if not element.outdated:
             plan.context.add(element)
     return plan
+
+
+def _known(what: str, state: str, states: tuple[str, ...]) -> str:
+    if state not in states:
+        raise ValueError(f"the state of a {what} is {state!r}; it is one of {', '.join(states)}")
+    return state
 
 
 def _there(engine: Engine, eid: int) -> Element:
@@ -152,8 +174,10 @@ def _there(engine: Engine, eid: int) -> Element:
 def _states(plan: Plan, node: Node) -> None:
     steps = {child.attributes.get("id"): child.own.get("state") for child in node.children if child.tag == "step"}
     ways = {child.attributes.get("id"): child.attributes.get("state") for child in node.children}
-    plan.step_states = [steps.get(step.id) or "todo" for step in plan.program.steps]
-    plan.transition_states = [ways.get(each.id) or WAIT_STEP for each in plan.program.transitions]
+    plan.step_states = [_known("step", steps.get(step.id) or TODO, STEP_STATES) for step in plan.program.steps]
+    plan.transition_states = [
+        _known("transition", ways.get(each.id) or WAIT_STEP, TRANSITION_STATES) for each in plan.program.transitions
+    ]
     over = {"done", "history", "error", "failed", "killed"}
     for transition in plan.program.transitions:
         open_links = [step for step, _flagged in transition.links if plan.step_states[step] not in over]

@@ -427,8 +427,25 @@ MEMORIES = [
     ),
 ]
 
+PLAN = '<plan recipename="g.r" start_step="a" end_step="b" %s><step id="a"/><elements/></plan>'
+CHAIN = (recipe("r", ONE, step("b", "M.noop"), link("t", "a", "b")),)
+PLANS = [
+    Box(name="a plan that is ready", recipes=CHAIN, memory=(PLAN % 'state="ready" eid="7"', "<x/>"), plans="g.r done"),
+    Box(name="a plan that says nothing", recipes=CHAIN, memory=(PLAN % "",), calls="a() b()"),
+    Box(name="a plan that is done", recipes=CHAIN, memory=(PLAN % 'state="done" eid="7"',), calls=""),
+    Box(name="a plan in no state", recipes=CHAIN, memory=(PLAN % 'state="odd"',), code=2, says="ready, running, fa"),
+    Box(name="a plan of no recipe", memory=(PLAN % "",), code=2, says="no recipe 'g.r'"),
+    Box(
+        name="a plan with the number of an element",
+        recipes=CHAIN,
+        memory=(PLAN % 'eid="7"', '<x eid="7"/>'),
+        code=2,
+        says="eid 7",
+    ),
+]
 
-@named([*ELEMENTS, *MODULES, *MEMORIES])
+
+@named([*ELEMENTS, *MODULES, *MEMORIES, *PLANS])
 def test_homes(case: Box, home: HomeOnDisk) -> None:
     check(case, home)
 
