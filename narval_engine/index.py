@@ -181,8 +181,14 @@ def _value(name: str, element: Element) -> Any:
     return value if type(value) in _INDEXABLE else _MISSING
 
 
+def _may_have(cls: type[Any], name: str) -> bool:
+    """Whether elements of the class may have the attribute without holding it: a property, or made when asked for."""
+    plainly: tuple[Any, ...] = (Element.__getattr__, object.__getattribute__)
+    return hasattr(cls, name) or (cls.__getattr__, cls.__getattribute__) != plainly
+
+
 def _put(values: dict[Any, Bucket], name: str, element: Element) -> None:
-    if name not in element.__dict__ and not hasattr(element.__class__, name):
+    if name not in element.__dict__ and not _may_have(element.__class__, name):
         return
     value = _value(name, element)
     bucket = values.get(value)

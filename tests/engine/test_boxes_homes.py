@@ -87,6 +87,14 @@ ELEMENTS = [
     asked("a chain to a base interface", "ILoud(elmt).loud == 'HI'", '<mail subject="hi"/>', Mail=MAIL),
     asked("an adapter from a type", "ILoud(elmt).loud == 'HI'", '<call about="hi"/>', Mail=MAIL),
     asked("an adapter that raises", "ILoud(elmt).loud", "<call/>", met=False, Mail=MAIL),
+    asked(
+        "an attribute that is made when asked for",
+        "elmt.v == '7'",
+        *(f'<x v="{at}"/>' for at in range(6)),
+        "<made/>",
+        Made="from narval_engine import Element\nclass Made(Element, type='made'):\n def __getattr__(self, name):\n"
+        "  return '7' if name == 'v' else super().__getattr__(name)",
+    ),
     asked("an adapter that leaves", "IMail(elmt).subject", "<odd/>", met=False, Mail=MAIL),
     asked("nothing adapts", "ILoud(elmt).loud", "<other/>", met=False, Mail=MAIL),
     asked(
