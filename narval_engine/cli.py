@@ -216,8 +216,12 @@ def _journal(options: argparse.Namespace, loaded: Home) -> Journal | None:
     from narval_engine.journal import JournalError, SqliteJournal
 
     if options.journal is None:
-        wanted = not (options.no_journal or loaded.plans)
-        return homejournal.begun(options.home, options.recipe, _say) if wanted else None
+        if options.no_journal:
+            return None
+        if loaded.plans:
+            _say(f"{options.home / 'data' / 'memory.xml'}: there are plans in it; nothing is kept to resume from")
+            return None
+        return homejournal.begun(options.home, options.recipe, _say)
     journal = SqliteJournal(options.journal)
     if next(journal.entries(), None) is not None:
         journal.close()
