@@ -74,6 +74,11 @@ class Kommandir:
         self.said(f"useradd -m -s /bin/bash {user} && cat >{keys}", feed=public_key)
         return self.as_user(user, public_key.with_suffix(""))
 
+    def remove_user(self, user: str) -> None:
+        """Remove a user with all that is his, if he is there; the next one gets his slot."""
+        home = f"rm -rf /home/{user} /etc/exekutir/authorized_keys/{user}"
+        self.said(f"! id -u {user} || {{ pkill -KILL -u {user}; userdel --force {user}; }} && {home}")
+
     def prepare_tree(self, user: str) -> str:
         """Have root unpack the root filesystem for the user's peons; what it said while it did."""
         command = f"cd {PACKAGE} && python3 -m kommandir.rootfs build --from {_TAR} --for {user}"
