@@ -70,14 +70,16 @@ LIST = (
     + command("echo b >> log", ", idempotent: yes")
     + command("echo c $THE_TOKEN >> log")
 )
-#: Entries that a whole run of it makes: facts and notes.
-ENTRIES_OF_LIST = 16
+#: Entries that a whole run of it makes at most: the recipe, facts and notes.
+ENTRIES_OF_LIST = 18
 
 
 @pytest.mark.parametrize("entry", range(1, ENTRIES_OF_LIST + 1))
 def test_a_list_goes_on_from_wherever_it_was_killed(tmp_path: Path, entry: int) -> None:
     workspace = Workspace(tmp_path, LIST)
-    workspace.run(dying=entry, code=-signal.SIGKILL)
+    workspace.run(dying=entry, code=None)
+    if workspace.code == 0:
+        return
     before = workspace.lines()
     said = workspace.run(code=None)
     after = Counter(line.split()[0] for line in workspace.lines())
