@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from narval_engine import xmlelements
 from narval_engine.calendars import FIELDS
 from narval_engine.prototypes import Input, Output
 from narval_engine.recipes import Computed, Condition, Recipe, Step, Transition
+from narval_engine.xmltext import escape, quoteattr
 
 
 def written(recipe: Recipe) -> str:

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 from narval_engine import encoding, recipewriting, xmlelements
 from narval_engine.elements import Element, ErrorElement
@@ -27,6 +26,7 @@ from narval_engine.plans import (
     Plan,
 )
 from narval_engine.progress import begin, potentially_fireable
+from narval_engine.xmltext import quoteattr
 from narval_engine.xmltree import OWN, Node
 
 _RECORD = "record"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from xml.sax.saxutils import escape
 
 from narval_engine import layout
 from narval_engine.drawings import Drawing, said
 from narval_engine.layout import WIDE, Layout, Link, Node
 from narval_engine.recipes import Step
+from narval_engine.xmltext import escape
 
 _FILL = {
     "done": "#d4ecd4",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from narval_engine import encoding
 from narval_engine.elements import CLASSES, NAMES, Element, ErrorElement, StartPlan, element_from
 from narval_engine.places import Mistake
+from narval_engine.xmltext import escape, quoteattr
 from narval_engine.xmltree import OWN, Node
 
 _NAME = re.compile(r"[A-Za-z_][\w.-]*\Z")
@@ -85,21 +85,16 @@ def written(element: Element) -> str:
         (plain if simple and name not in {"text", "children"} else kept)[name] = value
     text = kept.pop("text", "") if _is_text(kept.get("text")) else ""
     parts = [f" eid={quoteattr(str(element.eid))}"] if element.eid is not None else []
-    parts += [f" {name}={_quoted(value)}" for name, value in plain.items()]
+    parts += [f" {name}={quoteattr(value)}" for name, value in plain.items()]
     tag = element.type if _NAME.match(element.type) else "element"
     for name, value in _own(element, tag, kept):
-        parts.append(f" {OWN}{name}={_quoted(value)}")
+        parts.append(f" {OWN}{name}={quoteattr(value)}")
     body = f">{escape(text)}</{tag}>" if text else "/>"
     return f"<{tag}{''.join(parts)}{body}"
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip()) and not _IMPOSSIBLE.search(value) and "\r" not in value
-
-
-def _quoted(value: str) -> str:
-    # A reader would make plain spaces of these.
-    return quoteattr(value, {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;"})
 
 
 def _own(element: Element, tag: str, kept: dict[str, Any]) -> Iterable[tuple[str, str]]:
