@@ -105,7 +105,8 @@ def test_a_kill_leaves_old_files_and_the_next_call_mends_it(two: Two, call: str)
     (source / "results/big").write_bytes(os.urandom(6_000_000))
     (source / "results/a").write_text("new")
     killed_in_the_middle(two, call)
-    assert (target / "results/a").read_text() == (target / "results/big").read_text() == "old"
+    assert (target / "results/big").read_text() == "old"
+    assert (target / "results/a").read_text() in (("old", "new") if call == "push" else ("old",))
     if call == "push":
         with pytest.raises(StrangerError):
             two.sync().pull()
