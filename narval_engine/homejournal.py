@@ -9,10 +9,11 @@ from narval_engine.encoding import EncodingError
 from narval_engine.journal import JournalError, SqliteJournal
 from narval_engine.world import Fact
 
-#: Where it is, in a home; and the journal of the run before.
+#: Where it is, in a home; and that of the run before, if somebody might want to go on with it.
 NAME = Path("data", "journal.sqlite")
 BEFORE = Path("data", "journal-before.sqlite")
 _RECIPE, _ENDED, _STOPPED = "recipe", "ended", "stopped"
+_WELL, _WAITING = "yes", "waits"
 _Say = Callable[[str], None]
 
 
@@ -39,7 +40,7 @@ class HomeJournal:
 
     def ended(self, *, waits: bool) -> None:
         """Nothing more can happen, unless a plan ``waits``: whoever begins anew loses nothing."""
-        self.inner.label(_ENDED, "yes")
+        self.inner.label(_ENDED, _WAITING if waits else _WELL)
         if not waits:
             self.inner.relax()
 
@@ -49,24 +50,27 @@ class HomeJournal:
 
 
 def begun(home: Path, recipe: str | None, say: _Say) -> HomeJournal | None:
-    """A new journal of a home; that of the run before is kept beside it.
+    """A new journal of a home; that of the run before is kept beside it, unless it came to its end.
 
     ``None``, and a word to ``say``, where it cannot be written, or another run of the home is writing it.
     """
     try:
         journal = SqliteJournal(home / NAME)
-        if next(journal.entries(), None) is not None:
-            cut_off = not journal.labels.get(_ENDED)
-            journal.close()
-            (home / NAME).replace(home / BEFORE)
-            if cut_off:
-                say(f"a run was cut off; `narval resume --home {home} --journal {home / BEFORE}` goes on from it")
-            journal = SqliteJournal(home / NAME)
-        journal.label(_RECIPE, recipe or "")
+        _keep_before(journal, home, say)
+        journal.begin({_RECIPE: recipe or ""})
     except (JournalError, OSError) as error:
         say(f"{error}; nothing is kept to resume from")
         return None
     return HomeJournal(journal, say)
+
+
+def _keep_before(journal: SqliteJournal, home: Path, say: _Say) -> None:
+    ended = journal.labels.get(_ENDED)
+    if ended == _WELL or next(journal.entries(), None) is None:
+        return
+    journal.copy_to(home / BEFORE)
+    how = "waits" if ended else "was cut off"
+    say(f"a run {how}; `narval resume --home {home} --journal {home / BEFORE}` goes on from it")
 
 
 def opened(path: Path, say: _Say) -> tuple[HomeJournal, str | None]:

@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -102,7 +103,8 @@ class SqliteJournal:
         #: The recipes that it was given by this engine.
         self._recipes: set[str] = set()
         self._lock = -1
-        #: The file itself was not synced yet since it was opened.
+        #: The file, until it was synced for the first time; closed after SQLite's own, whose locks would go with it.
+        self._file = -1
         self._unsynced = True
         self._relaxed = False
         try:
@@ -123,7 +125,7 @@ class SqliteJournal:
     def _opened(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._take_lock()
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
         if self._sync_every:
             # Nothing is promised before the first sync, which takes the file too; most runs are over before that.
@@ -146,9 +148,10 @@ class SqliteJournal:
             raise JournalBusyError(f"{self.path}: another process is writing this journal") from error
 
     def _unlock(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        for descriptor in (self._file, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._lock = -1
 
     def write(self, facts: Iterable[Fact]) -> None:
         """Keeps the facts, all or none. Raises JournalError; encoding.EncodingError for what no file can hold."""
@@ -201,6 +204,17 @@ class SqliteJournal:
         self._known.clear()
         self._recipes.clear()
 
+    def copy_to(self, path: Path) -> None:
+        """Writes a copy of the journal to another file (mode 0600), whole or not at all. Raises JournalError."""
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        try:
+            self._database.execute("VACUUM INTO ?", (name,))
+            Path(name).replace(path)
+        except (sqlite3.Error, OSError) as error:
+            Path(name).unlink(missing_ok=True)
+            raise JournalError(f"{self.path}: the journal cannot be copied to {path}: {error}") from error
+
     def label(self, name: str, value: str) -> None:
         """Adds a label, or changes it. Raises JournalLostError."""
         try:
@@ -238,9 +252,10 @@ class SqliteJournal:
 
     def sync(self) -> None:
         """Has the kernel bring to disk what was written."""
-        if self._unsynced:
+        if self._unsynced and self._file >= 0:
             self._unsynced = False
-            _sync_file(str(self.path))
+            os.fdatasync(self._file)
+            _sync_file(str(self.path.parent))
         _sync_file(f"{self.path}-wal")
 
     def relax(self) -> None:
