@@ -27,8 +27,10 @@ def answered(step: str, place: str) -> dict[str, Any]:
         opened = workspace.opened(Path(place), create=False)
         with cancellation.handling_signals():
             job = jobs.load("run", Options(workspace=opened.path), opened, cancellation, lambda _event: None)
-            job.events.subscribe(lambda event: told.append(str(event.get("message", ""))))
-            return {**STEPS[step](job), "warnings": [line for line in told if line]}
+            job.events.subscribe(
+                lambda event: told.append(str(event["message"])) if event["event"] == "warning" else None
+            )
+            return {**STEPS[step](job), "warnings": told}
     except ExekutirError as error:
         return {"failed": True, "msg": str(error)}
 

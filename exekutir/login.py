@@ -25,6 +25,8 @@ def opened(options: Options, peon: str, command: Sequence[str]) -> int:
     One word of ``command`` is a line for the shell there, several are a program and its arguments. Raises UsageError
     when there is no such peon alive.
     """
+    if command[:1] == ("--",):
+        command = command[1:]
     opened_workspace = workspace.opened(workspace.asked(options.workspace), create=False)
     peons = opened_workspace.peon_journal.peons()
     alive = [name for name, record in peons.items() if record.may_exist]

@@ -62,6 +62,13 @@ class Remote:
         A run of the job that a killed exekutir left is ended by ``cleanup``; ``--attach`` leaves all as it is; else
         UsageError is raised.
         """
+        self._entered(job)
+        if job.options.attach:
+            return
+        self._demand_idle(job)
+        self._sync(job).push(laid=job.context == "setup")
+
+    def _entered(self, job: Job) -> None:
         key = job.workspace.path / "ssh" / "exekutir_key"
         public = key.with_suffix(".pub").read_bytes()
         command = ["host", "add-user", job.uuid, *(() if _has_peons(job) else ("--no-rootfs",))]
@@ -69,10 +76,6 @@ class Remote:
         if self.account.get("reduced"):
             job.events.emit("warning", message=f"{self.host.name}: {self.account['reduced']}")
         self.user = self.closing.enter_context(multiplexed(self.host.as_user(str(self.account["user"]), key)))
-        if job.options.attach:
-            return
-        self._demand_idle(job)
-        self._sync(job).push(laid=job.context == "setup")
 
     def _demand_idle(self, job: Job) -> None:
         if not runs.open_runs(job.workspace.journal):
@@ -95,6 +98,8 @@ class Remote:
 
     def workspace_returned(self, job: Job) -> None:
         """The exekutir's copy equal to the user's home, verified; also after a signal, then within ``RESCUE``."""
+        if self.user is None:
+            self._entered(job)
         sync = self._sync(job, rescuing=job.cancellation.requested or job.deadline.expired)
         sync.pull()
         sync.verified()
