@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from exekutir.remote.host import RemoteHost
 
 #: Seconds that an idle connection outlives its last command, should nobody be left to close it.
 IDLE = 60
+_PREFIX = "exekutir-ssh-"
+#: Seconds after which an empty folder of ours is that of an exekutir that was killed.
+FORGOTTEN = 3600.0
 #: Bytes of the longest path to a socket, less what ssh appends while it makes one.
 _LONGEST = 107 - 20
 
@@ -43,10 +47,19 @@ def multiplexed(host: RemoteHost) -> Iterator[RemoteHost]:
 def _folder() -> Path | None:
     """A new private folder with a path that is short enough for a socket; None where there is none."""
     for base in (os.environ.get("XDG_RUNTIME_DIR"), "/tmp", tempfile.gettempdir()):  # noqa: S108  a private one in it
-        if base and len(os.fsencode(f"{base}/exekutir-12345678/s")) <= _LONGEST:
+        if base and len(os.fsencode(f"{base}/{_PREFIX}12345678/s")) <= _LONGEST:
             with contextlib.suppress(OSError):
-                return Path(tempfile.mkdtemp(prefix="exekutir-", dir=base))
+                _swept(Path(base))
+                return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
     return None
+
+
+def _swept(base: Path) -> None:
+    """Remove what killed exekutirs left: their connections ended long ago, and so their folders are empty."""
+    for folder in base.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # it is another user's, gone, or in use
+            if time.time() - folder.stat().st_mtime > FORGOTTEN:
+                folder.rmdir()
 
 
 def _closed(host: RemoteHost) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from exekutir.remote.host import RemoteHost
 from exekutir.remote.multiplexing import multiplexed
 from exekutir.remote.rsync import StrangerError
 from kommandir.errors import KommandirError
@@ -205,3 +209,21 @@ def test_all_commands_share_a_connection_that_is_closed_at_the_end(two: Two, wir
     assert not socket.parent.exists()
     processes = subprocess.run(["pgrep", "-f", str(socket)], capture_output=True, text=True, check=False)
     assert processes.stdout == ""
+
+
+def test_the_folders_of_killed_exekutirs_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = Path(tempfile.mkdtemp(dir="/tmp"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+    try:
+        for name, age, used in (("old", 7200, False), ("used", 7200, True), ("new", 0, False)):
+            folder = base / f"exekutir-ssh-{name}"
+            folder.mkdir()
+            if used:
+                (folder / "s").touch()
+            os.utime(folder, (time.time() - age, time.time() - age))
+        host = RemoteHost(name="nobody", address="192.0.2.1", key=tmp_path / "key", known_hosts=tmp_path / "known")
+        with multiplexed(host):
+            assert len(list(base.iterdir())) == 3
+        assert sorted(folder.name for folder in base.iterdir()) == ["exekutir-ssh-new", "exekutir-ssh-used"]
+    finally:
+        shutil.rmtree(base)
