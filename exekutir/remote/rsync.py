@@ -86,6 +86,8 @@ class Transfer:
     before: str = ":"
     after: str = ":"
     options: tuple[str, ...] = ()
+    #: Whether files take their names only when all have arrived. It doubles the cost of many new files.
+    together: bool = False
     #: Names the job's processes in their environment.
     uuid: str = ""
     deadline: Deadline
@@ -108,10 +110,8 @@ class Transfer:
             *("--copy-unsafe-links", *(() if self.there else ("--safe-links",))),
             # Whole nanoseconds of mtime: a file that was rewritten within a second with the same size is another one.
             "--modify-window=-1",
-            # Nothing is deleted before all has arrived, nor on the way back renamed, so that journal and records fit;
-            # there, the mark says that all has arrived, and of many files the renaming costs. What is cut off is gone
-            # on with the next time.
-            *("--delete-delay", *(() if self.there else ("--delay-updates",)), f"--partial-dir={PARTIAL}"),
+            # Nothing is deleted before all has arrived; what is cut off is gone on with the next time.
+            *("--delete-delay", *(("--delay-updates",) if self.together else ()), f"--partial-dir={PARTIAL}"),
             *("--stats", "--no-human-readable", *self.options, *filters),
             *(f"--rsh={self.host.remote_shell()}", f"--rsync-path={self._at_the_far_end()}"),
             *((ours, theirs) if self.there else (theirs, ours)),

@@ -87,6 +87,7 @@ class Sync:
         transfer = replace(
             self._transfer(travelling.there(self.excludes), f"sending the workspace to {self.host.name}"),
             there=True,
+            together=False,
             before=f"rm -f {self._mark_there}",
             after=f"chmod 700 {shlex.quote(self.remote)} && printf %s {mark.token} >{self._mark_there}.new "
             f"&& mv {self._mark_there}.new {self._mark_there}",
@@ -98,10 +99,13 @@ class Sync:
     def pull(self) -> SyncReport:
         """Make the copy here what the workspace there is, but for secrets and what only the exekutir has.
 
+        The state of the peons comes first and all at once, so that a cut never parts the journal from the records.
         Raises StrangerError when it is not what was sent there.
         """
-        rules = travelling.back(self.excludes)
-        return self._fetched(rules, f"bringing the workspace back from {self.host.name}")
+        self.pull_state()
+        doing = f"bringing the workspace back from {self.host.name}"
+        transfer = replace(self._transfer(travelling.back(self.excludes), doing), together=False)
+        return self._again(lambda: transferred(transfer)[0])
 
     def pull_state(self) -> SyncReport:
         """Bring back only what a cleanup on another kommandir needs: the journal, and the peons' records, host
@@ -154,6 +158,7 @@ class Sync:
             rules=rules,
             before=f'[ "$(cat {self._mark_there} 2>/dev/null)" = {token} ] || {{ echo {STRANGER} >&2; exit 1; }}',
             options=options,
+            together=True,
             uuid=self.uuid,
             deadline=self.deadline,
             cancellation=self.cancellation,
