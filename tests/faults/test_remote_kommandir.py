@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kommandir.journal import FILE_NAME, Journal
-from tests.calls import PATIENCE, Calls
+from tests.calls import BIN, PATIENCE, Calls
 from tests.faults.conftest import SLOW_RUN, job_with_peons
 from tests.kommandirs import containers, first, generations, killed, on_podman, until, users
 
@@ -108,3 +109,47 @@ def test_thirty_kills_at_random_moments_leave_nothing(remote_calls: Make, tmp_pa
     assert {one["state"] for one in generations(state)} == {"destroyed"}
     assert containers(state) == []
     assert calls.left() == []
+
+
+FICKLE = """---
+cloud_provisioning_command:
+  command: >-
+    name={peon}; test ! -e {flag} || name=$name-other; {kommandir} provider call podman create $name --kommandir
+    --uuid {uuid} --expires {expires} --public-key {key}
+cloud_destruction_command:
+  command: >-
+    for name in {peon} {peon}-other; do {kommandir} provider call podman destroy $name --uuid {uuid} || exit 1; done
+"""
+
+
+@pytest.mark.timeout(1500)
+def test_a_command_that_tells_another_host_than_before_gets_a_new_generation(
+    remote_calls: Make, tmp_path: Path
+) -> None:
+    state, flag = tmp_path / "state", tmp_path / "flag"
+    folder = job_with_peons(tmp_path / "job", SLOW_RUN)
+    shutil.rmtree(folder / "inventory")
+    (folder / "inventory" / "group_vars").mkdir(parents=True)
+    (folder / "run.yml").write_text("---\n- name: Nothing\n  hosts: localhost\n  gather_facts: false\n")
+    text = FICKLE.format(
+        peon="{{ peon_name }}",
+        uuid="{{ uuid }}",
+        expires="{{ peon_expires }}",
+        key="{{ inventory_dir | dirname }}/ssh/kommandir_key.pub",
+        flag=flag,
+        kommandir=BIN / "kommandir",
+    )
+    (folder / "inventory" / "group_vars" / "fickle.yml").write_text(text)
+    calls = remote_calls("ws", folder, state)
+    calls.environment = on_podman(state, kommandir_groups=["fickle"])
+    calls("setup")
+    assert containers(state) == [first(state)]
+    flag.touch()
+    calls("run")
+    assert [one["state"] for one in generations(state)] == ["retired", "ready"]
+    told = [(event["kommandir"], event["state"]) for event in calls.events() if event["event"] == "kommandir"]
+    assert (first(state), "retired") in told
+    assert told[-1][0] != first(state)
+    calls("cleanup", "-e", "stonith=true")
+    assert containers(state) == []
+    assert {one["state"] for one in generations(state)} == {"destroyed"}
