@@ -193,6 +193,7 @@ def test_processes_are_limited(provider: Provider, job: str) -> None:
     told = provider.create(f"processes-{job}", job, "--processes", "40")
     assert told["limits"]["processes"] == ("cgroup" if provider.caller.uid == 0 else "each user")
     spawn = """python3 -c '
+import subprocess
 n = 0
 try:
     while n < 100:
