@@ -1,12 +1,14 @@
 """Figures of the engine, beside SNAKES, doit and graphlib in the same run: ``python tests/benchmarks/bench_engine.py``.
 
 Each figure is the best of some repetitions, in CPU time of the process (all threads), so that a busy machine disturbs
-little; what waits for the disk is not in it. A peer that is not installed is left out.
+little; what waits for the disk is not in it. All run on one core: a worker that has to wake another core up would cost
+what the machine takes for that, not what the engine does. A peer that is not installed is left out.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import subprocess
 import sys
@@ -218,6 +220,7 @@ def peers(found: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     peers(rates())
     growth()
     reach()
