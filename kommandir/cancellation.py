@@ -56,12 +56,16 @@ class Cancellation:
         def handle(number: int, _frame: FrameType | None) -> None:
             self.request(number)
 
+        # The handler runs once the main thread runs Python code again, and a signal that another thread got, or that
+        # came just before the main thread slept, does not wake it up. What is written at once does.
+        woken = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         before = {number: signal.signal(number, handle) for number in STOPPING_SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(woken)
 
 
 def never() -> Cancellation:

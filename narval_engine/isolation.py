@@ -16,6 +16,7 @@ from narval_engine.outcomes import Outcome, StepKilledError
 if TYPE_CHECKING:
     from narval_engine.workers import Job
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Between being asked to end and being made to.
 _GRACE = 2.0
 #: How often it is looked whether the step was cancelled.
@@ -29,11 +30,19 @@ def perform_isolated(job: Job) -> Outcome:
     Reaching a limit kills the step. A process that goes away without an answer has killed it as well.
     """
     reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
+    # Until the child has given up our handlers, a signal at it waits; it would be lost in them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _be_the_action(job, writing)
+    except OSError:
         os.close(reading)
-        _be_the_action(job, writing)
-    os.close(writing)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(writing)
     job.running.on_cancel(lambda: _end(child, signal.SIGTERM))
     try:
         answer = _read(reading, job)
@@ -57,8 +66,10 @@ def _be_the_action(job: Job, writing: int) -> None:
     code = 1
     try:
         os.setsid()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         source = job.call.step.source
         if source.memory is not None:
             resource.setrlimit(resource.RLIMIT_AS, (source.memory * _MEBIBYTE, source.memory * _MEBIBYTE))

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,9 @@ import pytest
 
 from kommandir import process, strays
 from kommandir.detached.folder import RUN_TAG, RunFolder, RunsFolder
+from tests.patience import until
 
 KOMMANDIR = str(Path(sys.executable).parent / "kommandir")
-
-
-def until(condition: Callable[[], Any], seconds: float = 120) -> None:
-    moment = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < moment, "it never came to that"
-        time.sleep(0.02)
 
 
 def items(*commands: str) -> str:

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import tarfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.calls import BIN, Calls
+from tests.patience import until
 
 #: ``slow`` is only prepared once ``fast`` has been tested: with barriers that would never be. ``twice`` needs a second
 #: host, ``killed`` loses its host in the middle, ``broken`` has tests that say no.
@@ -182,13 +181,6 @@ def test_none_waits_for_the_slowest_and_errors_are_handled(calls: Calls, tmp_pat
     assert calls.summary()["exit_code"] == 1
     calls("cleanup")
     assert calls.left() == []
-
-
-def until(condition: Callable[[], bool]) -> None:
-    moment = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < moment, "it never came to that"
-        time.sleep(0.05)
 
 
 def seen(calls: Calls, **wanted: str) -> bool:

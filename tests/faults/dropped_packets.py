@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from kommandir.errors import KommandirError
-from tests.detached_runs import Runs, items, until
+from tests.detached_runs import Runs, items
 from tests.end_to_end.remote.pursued import Exekutir
+from tests.patience import until
 from tests.remote_hosts import Server
 
 HERE, THERE = "10.9.9.1", "10.9.9.2"

@@ -11,7 +11,8 @@ import pytest
 
 from kommandir import yamlfile
 from tests.calls import BIN, Calls
-from tests.faults.test_signals import step_started, until
+from tests.faults.test_signals import step_started
+from tests.patience import until
 
 GOOD_YAML = "{ansible_host: 127.0.0.1, ansible_connection: local, host_name: one}"
 

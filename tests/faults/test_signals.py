@@ -6,13 +6,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.calls import Calls
 from tests.faults.conftest import QUICK_RUN, job_with_peons
+from tests.patience import until
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -22,13 +22,6 @@ SLOW_COMMAND = """
     filepath: /bin/sh
     arguments: -c 'echo waiting; sleep 60'
 """
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    moment = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < moment, "it never came to that"
-        time.sleep(0.02)
 
 
 def step_started(calls: Calls, context: str) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from kommandir.detached import folder
-from tests.detached_runs import Runs, items, left, until
+from tests.detached_runs import Runs, items, left
+from tests.patience import until
 
 
 def test_a_run_tells_its_events_and_its_result(runs: Runs) -> None:

@@ -21,8 +21,9 @@ from exekutir.remote.host_keys import HostKeyError
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
 from kommandir.errors import ExitCode, KommandirError, StoppedError, UnreachableError, UsageError
-from tests.detached_runs import KOMMANDIR, Runs, items, left, until
+from tests.detached_runs import KOMMANDIR, Runs, items, left
 from tests.end_to_end.remote.pursued import Exekutir, descriptors
+from tests.patience import until
 from tests.remote_hosts import Server, Wire
 
 #: Something is told for about six seconds.

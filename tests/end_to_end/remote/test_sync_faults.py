@@ -25,8 +25,9 @@ from kommandir.deadline import Deadline
 from kommandir.errors import KommandirError, StoppedError, TimeOutError, UnreachableError
 from kommandir.events import EventStream
 from kommandir.redaction import Redactor
+from tests.patience import until
 from tests.remote_hosts import NAME, Wire
-from tests.two_workspaces import WORKSPACE, Two, until
+from tests.two_workspaces import WORKSPACE, Two
 
 OWN_MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "-m"]
 

@@ -21,6 +21,7 @@ from exekutir.lock_queue import Queue
 from exekutir.locks import LockFolder
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
+from tests.patience import until
 
 #: Leases long enough that a busy machine does not lose them.
 KINDS = pytest.mark.parametrize("lease", [0.0, 20.0], ids=["kernel", "leases"])
@@ -28,13 +29,6 @@ KINDS = pytest.mark.parametrize("lease", [0.0, 20.0], ids=["kernel", "leases"])
 
 def locks(folder: Path, lease: float, job: str = "mine", seconds: float = 120) -> LockFolder:
     return LockFolder(folder, job, "run", Deadline.after(seconds), Cancellation(), lambda *_: None, lease)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
 
 
 def more_wait(folder: Path, than: int) -> bool:

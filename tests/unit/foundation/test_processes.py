@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ from kommandir import process
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
 from kommandir.errors import StoppedError, TimeOutError
+from tests.patience import until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
@@ -101,3 +104,28 @@ def test_strays_are_found_by_their_tag() -> None:
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def test_a_signal_that_another_thread_got_ends_the_wait(tmp_path: Path) -> None:
+    """As while a process is started: the main thread takes no signals then, and so another one of us gets them."""
+    (tmp_path / "waits.py").write_text(
+        "import select, signal, threading, time\n"
+        "from kommandir.cancellation import Cancellation\n"
+        "cancellation = Cancellation()\n"
+        "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
+        "with cancellation.handling_signals():\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+        "    print('waits', flush=True)\n"
+        "    while not cancellation.requested:\n"
+        "        select.select([cancellation.fileno()], [], [])\n"
+        "print(cancellation.signal_number)\n"
+    )
+    child = subprocess.Popen([sys.executable, str(tmp_path / "waits.py")], stdout=subprocess.PIPE, text=True)
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "waits\n"
+        asleep = Path(f"/proc/{child.pid}/task/{child.pid}/stat")
+        until(lambda: asleep.read_text().rpartition(")")[2].split()[0] == "S")
+        child.terminate()
+        said, _ = child.communicate(timeout=60)
+        assert (said, child.returncode) == ("15\n", 0)
