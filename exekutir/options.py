@@ -6,12 +6,13 @@ The parser, the help, the completion of shells and the reference page all derive
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 KEEP_CHOICES = ("never", "on-failure", "always")
 FORMATS = ("auto", "plain", "json")
@@ -42,6 +43,16 @@ class ExtraVars(click.ParamType[str]):
     def split_envvar_value(self, rv: str) -> list[str]:
         """The whole value, since JSON has blanks."""
         return [rv]
+
+
+class ExtraOption(click.Option):
+    """``-e`` adds to what the environment says, and wins over it, instead of replacing all of it."""
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """The values of the environment, then those of the command line."""
+        value, source = super().consume_value(ctx, opts)
+        given = self.value_from_envvar(ctx) if source is ParameterSource.COMMANDLINE else None
+        return ((*given, *value) if given else value), source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +107,13 @@ EXTRA = click.option(
     "-e",
     "--extra-vars",
     "extra",
+    cls=ExtraOption,
     multiple=True,
     type=ExtraVars(),
     envvar="EXEKUTIR_EXTRA_VARS",
     show_envvar=True,
     metavar="KEY=VALUE|JSON|@FILE",
-    help="Variables that win over all others; may be given several times.",
+    help="Variables that win over all others, added to those of the environment; may be given several times.",
 )
 LIMIT = click.option(
     "-l",

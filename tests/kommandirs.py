@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exekutir.generations import FILE_NAME
+from kommandir import yamlfile
 from kommandir.providers import podman_engine
 from tests.calls import PATIENCE, Calls
 
@@ -38,10 +41,21 @@ def containers(state: Path) -> list[str]:
     return sorted(podman_engine.labels(one)[podman_engine.TAG] for one in found)
 
 
-def generations(state: Path) -> list[dict[str, object]]:
+def generations(state: Path) -> list[dict[str, Any]]:
     """What is known of the generations of a kommandir."""
     file = state / "locks" / f"{prefix(state)}-kommandir" / FILE_NAME
     return list(json.loads(file.read_text())["generations"]) if file.exists() else []
+
+
+def job_of_commands(folder: Path, **scripts: str) -> Path:
+    """Write a job without peons and without Ansible: a shell script for each context that is named."""
+    folder.mkdir(parents=True)
+    items = [
+        {"command": {"contexts": [context], "filepath": "/bin/sh", "arguments": f"-c {shlex.quote(script)}"}}
+        for context, script in scripts.items()
+    ]
+    (folder / "job.xn").write_text(yamlfile.dump(items))
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +64,8 @@ def kommandir_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     state = tmp_path_factory.mktemp("kommandir-state")
     yield state
     if generations(state):
-        last = Calls(tmp_path_factory.mktemp("last") / "ws", state, "ci", on_podman(state))
+        folder = tmp_path_factory.mktemp("last")
+        last = Calls(folder / "ws", state, job_of_commands(folder / "job", setup="true"), on_podman(state))
         last("setup")
         last("cleanup", "-e", "stonith=true")
     assert containers(state) == []
@@ -72,25 +87,56 @@ def remote_calls(tmp_path: Path, kommandir_state: Path) -> Iterator[Callable[[st
             calls("cleanup", code=None)
 
 
+def current(state: Path) -> str:
+    """The name of the generation that takes new jobs."""
+    return next(str(one["name"]) for one in generations(state) if one["state"] in ("creating", "ready"))
+
+
+def registered(state: Path) -> set[str]:
+    """The jobs that are registered on any generation."""
+    return {str(uuid) for one in generations(state) for uuid in dict(one["jobs"])}
+
+
 def users(state: Path, container: str) -> set[str]:
     """The users of jobs on a podman kommandir."""
-    engine = podman_engine.Engine(f"{state}/podman")
-    text = engine.demand("exec", container, "ls", "/home")
-    return set(text.split())
+    return set(inside(state, container, "ls", "/home").split())
+
+
+def inside(state: Path, container: str, *words: str) -> str:
+    """Run a command as root of a podman kommandir; its output."""
+    return podman_engine.Engine(f"{state}/podman").demand("exec", container, *words)
+
+
+def process_of(state: Path, container: str) -> str:
+    """The number of the first process of a podman kommandir, by which its namespaces can be entered."""
+    return podman_engine.Engine(f"{state}/podman").demand("inspect", "--format", "{{.State.Pid}}", container)
 
 
 def killed(state: Path, container: str) -> None:
-    """Kill a podman kommandir, as a host that loses its power."""
+    """Kill a podman kommandir, as a host that loses its power: its provider starts it again, with its disks."""
     podman_engine.Engine(f"{state}/podman").demand("kill", container)
 
 
-def until(calls: Calls, kind: str, **wanted: str) -> None:
-    """Wait until the job's events tell something."""
+def lost(state: Path, container: str) -> None:
+    """Take a podman kommandir away with its disks: what its provider makes in its place is another host."""
+    podman_engine.Engine(f"{state}/podman").demand("rm", "--force", "--time", "0", "--volumes", container)
+
+
+def until(calls: Calls, kind: str, *, after: int = 0, **wanted: str) -> None:
+    """Wait until the job's events tell something, beyond the ``after`` first of them."""
+
+    def told() -> bool:
+        events = calls.events()[after:] if (calls.results / "events.jsonl").exists() else []
+        return any(
+            event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()) for event in events
+        )
+
+    wait_for(told, f"{kind} {wanted} was never told")
+
+
+def wait_for(condition: Callable[[], bool], complaint: str) -> None:
+    """Look again and again until it holds."""
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if (calls.results / "events.jsonl").exists():
-            for event in calls.events():
-                if event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()):
-                    return
-        time.sleep(0.1)
-    raise AssertionError(f"{kind} {wanted} was never told")
+    while not condition():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.05)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.calls import Calls
-from tests.kommandirs import containers, first, generations, prefix
+from tests.kommandirs import containers, current, first, generations, job_of_commands
 
 Make = Callable[..., Calls]
 JOBS = 12
@@ -26,7 +26,8 @@ def told(calls: Calls, state: str) -> list[str]:
 @pytest.mark.timeout(1500)
 def test_twelve_jobs_share_one_kommandir_from_its_making_to_its_end(remote_calls: Make, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    jobs = [remote_calls(f"job{number}", "ci", state) for number in range(JOBS)]
+    job = job_of_commands(tmp_path / "job", setup="true", run="true", cleanup="true")
+    jobs = [remote_calls(f"job{number}", job, state) for number in range(JOBS)]
     dice = random.Random(12)
     moments = [dice.uniform(0, 20) for _ in jobs]
 
@@ -51,21 +52,23 @@ def test_twelve_jobs_share_one_kommandir_from_its_making_to_its_end(remote_calls
 
 @pytest.mark.timeout(900)
 def test_a_retired_kommandir_serves_its_jobs_to_their_end_while_new_ones_get_another(
-    remote_calls: Make, tmp_path: Path
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
 ) -> None:
-    state = tmp_path / "state"
-    second = f"{prefix(state)}-kommandir-g2"
-    old, new = remote_calls("old", "ci", state), remote_calls("new", "ci", state)
+    state = kommandir_state
+    job = job_of_commands(tmp_path / "job", setup="true", run="true", cleanup="true")
+    old, new = remote_calls("old", job), remote_calls("new", job)
     old("setup")
+    first_one = current(state)
     new("setup", "-e", "kommandir_max_age=0.000001")
-    assert [(one["name"], one["state"]) for one in generations(state)] == [
-        (first(state), "retired"),
-        (second, "ready"),
-    ]
+    second = current(state)
+    assert second != first_one
+    assert {one["name"]: one["state"] for one in generations(state)}[first_one] == "retired"
     old("run")
-    assert told(old, "found")[-1] == first(state)
-    assert sorted(containers(state)) == [first(state), second]
+    assert told(old, "found")[-1] == first_one
+    assert sorted(containers(state)) == sorted((first_one, second))
     old("cleanup")
     assert containers(state) == [second]
-    new("cleanup", "-e", "stonith=true")
-    assert containers(state) == []
+    new("run")
+    assert told(new, "found") == [second]
+    new("cleanup", "-e", "kommandir_max_age=3")
+    assert containers(state) == [second]

@@ -50,6 +50,13 @@ def test_wrong_calls_are_the_users_mistake(arguments: list[str], said: str) -> N
     assert "Traceback" not in ended.stderr
 
 
+def test_variables_of_the_command_line_are_added_to_those_of_the_environment(tmp_path: Path) -> None:
+    asked = ("explain", "-j", "ci", "-w", str(tmp_path / "none"), "-e", "stonith=true")
+    environment = {"EXEKUTIR_EXTRA_VARS": '{"kommandir_max_age": 5, "stonith": false}'}
+    assert exekutir(*asked, "kommandir_max_age", **environment).stdout.startswith("kommandir_max_age: 5\n")
+    assert exekutir(*asked, "stonith", **environment).stdout.startswith("stonith: true\n")
+
+
 def test_cleanup_of_nothing_is_good(tmp_path: Path) -> None:
     ended = exekutir("cleanup", "-w", str(tmp_path / "never"))
     assert (ended.returncode, "nothing to clean up" in ended.stderr) == (0, True)
