@@ -9,6 +9,7 @@ standard library.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -28,14 +29,19 @@ from kommandir.providers.faults import ProviderError
 
 _WHAT = "image"
 _NEW = ".new-"
-#: In a directory that root of a user namespace owns; standard input is the tar, the first argument the disk's size.
+#: In a directory that root of a user namespace owns. Arguments: the disk's size, the place of the peons' root
+#: filesystem on it, and descriptors of the packages' tar, of ours, of that root filesystem and of its manifest.
 _MAKE_DISK = """\
 set -e
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 umask 022
 mkdir root
-tar -x -p --numeric-owner --exclude='./dev/*' -C root -f - <&"$2"
-tar -x -p --numeric-owner -C root -f - <&"$3"
+tar -x -p --numeric-owner --exclude='./dev/*' -C root -f - <&"$3"
+tar -x -p --numeric-owner -C root -f - <&"$4"
+mkdir -p "root$2"
+chmod 0700 root/var/lib/exekutir/cache
+cat <&"$5" >"root$2/root.tar"
+cat <&"$6" >"root$2/manifest.json"
 cp root/boot/vmlinuz-* kernel
 cp root/boot/initrd.img-* initrd
 truncate -s "$1" disk.raw
@@ -127,12 +133,16 @@ def _make_disk(new: Path, tar: Path) -> None:
     work = _work_directory(new)
     guest = new / "guest.tar"
     guest.write_bytes(_guest_files())
+    peons = Path(rootfs_cache.tar())
+    manifest = peons.with_name(rootfs_cache.MANIFEST)
     handle = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with tar.open("rb") as packages, guest.open("rb") as own:
-            for file in (packages, own):
+        with contextlib.ExitStack() as opened:
+            sources = [opened.enter_context(file.open("rb")) for file in (tar, guest, peons, manifest)]
+            for file in sources:
                 os.set_inheritable(file.fileno(), True)
-            words = [f"{vm_image.SIZE}G", str(packages.fileno()), str(own.fileno())]
+            place = rootfs_cache.directory(cache=rootfs_cache.STORE)
+            words = [f"{vm_image.SIZE}G", place, *(str(file.fileno()) for file in sources)]
             code = identities.run_mapped(
                 identities.of_this_user(), ["sh", "-c", _MAKE_DISK, "sh", *words], own_first=False, directory=handle
             )

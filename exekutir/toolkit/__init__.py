@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import platform
 import shutil
-import tarfile
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from exekutir.toolkit import closure, packing, wheelhouse
+from exekutir.toolkit import closure, packing, tree, wheelhouse
 from exekutir.toolkit.closure import Pin
 from exekutir.toolkit.wheels import Target
 from kommandir import atomic
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
 from kommandir.errors import KommandirError
+from kommandir.hosting.places import Places
 from kommandir.providers import rootfs_cache
 from kommandir.version import __version__
 
@@ -118,19 +118,32 @@ class Toolkit:
         deadline: Deadline | None = None,
         cancellation: Cancellation | None = None,
     ) -> Path:
-        """The wheelhouse as one tar, which is what travels to a kommandir; the parameters are those of wheelhouse."""
+        """What belongs into the folder of this release on a kommandir, installed from the wheelhouse, as one tar.
+
+        The parameters and errors are those of ``wheelhouse``.
+        """
         folder = self.wheelhouse(python, machine, libc, deadline=deadline, cancellation=cancellation)
-        tar = folder.parent / f"{folder.name}.tar"
+        target = Target(python, machine or platform.machine(), libc or "-".join(platform.libc_ver()))
+        tar = folder.parent / f"{folder.name}.tar.gz"
+        moment = deadline or Deadline.never()
         if not tar.exists():
-            with tempfile.NamedTemporaryFile(dir=folder.parent, prefix=".bundle-", delete=False) as file:
-                try:
-                    with tarfile.open(fileobj=file, mode="w") as archive:
-                        archive.add(folder, arcname=".")
-                    Path(file.name).replace(tar)
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
+            with wheelhouse.locked(self.wheel_cache, moment):
+                if not tar.exists():
+                    place = str(Places().releases / self.release)
+                    self._planted(folder, target, place, tar, moment, cancellation)
         return tar
+
+    def _planted(
+        self, folder: Path, target: Target, place: str, tar: Path, deadline: Deadline, cancellation: Cancellation | None
+    ) -> None:
+        try:
+            tree.packed(folder, target, place, tar, deadline=deadline, cancellation=cancellation)
+        except OSError as error:
+            raise KommandirError(
+                f"the toolkit for a kommandir can't be packed: {error.strerror}",
+                why=str(error),
+                hint=f"look at the disk of {self.cache}",
+            ) from error
 
     def _packed(self) -> Path:
         """The folder of the cache with our wheel and its RECORD, told from others by the state of our files."""

@@ -18,7 +18,7 @@ def shown(
     """Write a YAML mapping about this exekutir.
 
     ``release``, ``machine``, ``rootfs`` (the tar of peons' root filesystem in its cache, or null); for a Python also
-    the ``folder`` of wheels and the ``bundle`` of them, a tar; with ``rootfs`` also ``packed``, the root filesystem's
+    the ``bundle``, a tar of the toolkit as it lies there; with ``rootfs`` also ``packed``, the root filesystem's
     tar compressed, or null. Raises what ``Toolkit`` raises.
     """
     toolkit = Toolkit.of_this(wheel_cache=wheel_cache)
@@ -32,7 +32,7 @@ def shown(
     with cancellation.handling_signals():
         if python:
             bundle = toolkit.bundle(python, machine, libc, cancellation=cancellation)
-            told |= {"folder": str(bundle.with_suffix("")), "bundle": str(bundle)}
+            told["bundle"] = str(bundle)
         if rootfs:
             told["packed"] = str(root_filesystem.packed(tar, cancellation=cancellation)) if tar else None
     out.write(yamlfile.dump(told))

@@ -6,16 +6,24 @@ import os
 import sys
 from pathlib import Path
 
-from kommandir import rootfs
+from kommandir import rootfs, shared_cache
 from kommandir.errors import KommandirError, UsageError
 from kommandir.providers import rootfs_cache
 from kommandir.providers.faults import ProviderError
 
 
 def existing() -> str | None:
-    """The tar in the shared cache, or None."""
-    path = f"{rootfs_cache.directory(cache=rootfs_cache.SHARED)}/{rootfs_cache.TAR}"
-    return path if Path(path).is_file() else None
+    """The tar in the shared cache, or None; what root keeps is mounted there first, as it is not after a boot."""
+    kept, seen = (
+        Path(rootfs_cache.directory(cache=cache), rootfs_cache.TAR)
+        for cache in (rootfs_cache.STORE, rootfs_cache.SHARED)
+    )
+    if kept.is_file() and not seen.is_file():
+        try:
+            shared_cache.prepare()
+        except (ProviderError, OSError) as error:
+            print(f"kommandir host: the root filesystem of peons is not to be seen: {error}", file=sys.stderr)
+    return str(seen) if seen.is_file() else None
 
 
 def kept(tar: Path) -> str:

@@ -39,7 +39,8 @@ SIZE = 20
 
 def key() -> str:
     """The name of the current image: another release, machine, list of packages or file of ours is another one."""
-    contents = repr((FORMAT, sorted(PACKAGES), MODULES, SIZE, sorted(vm_guest.FILES.items()), sorted(vm_guest.LINKS)))
+    ours = (sorted(vm_guest.FILES.items()), sorted(vm_guest.LINKS))
+    contents = repr((FORMAT, sorted(PACKAGES), MODULES, SIZE, *ours, rootfs_cache.key()))
     return f"{rootfs_cache.release()}-{os.uname().machine}-{zlib.crc32(contents.encode()):08x}"
 
 

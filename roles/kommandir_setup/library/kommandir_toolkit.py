@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
 import subprocess
-import tarfile
-import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: kommandir_toolkit
-short_description: Installs a release of the toolkit from its wheels
+short_description: Installs a release of the toolkit
 description: What a killed call left is done again. What is complete is left alone, as jobs may be using it.
 options:
   release: {type: str, required: true, description: Its name; it comes to /opt/exekutir/RELEASE.}
-  bundle: {type: path, required: true, description: The tar of its wheels on this host; it is removed in the end.}
+  bundle: {type: path, required: true, description: A tar of what belongs there; it is removed in the end.}
   python: {type: path, required: true, description: The Python that it gets.}
 """
 RELEASES = "/opt/exekutir"
-INCOMING = "/var/lib/exekutir/incoming"
 LOG = "/var/lib/exekutir/toolkit.log"
 COMPLETE = "complete.json"
 #: What no job runs in place: compiling it would take half of the time.
@@ -39,39 +37,24 @@ def installed(release, bundle, python):
     """Install it, its mark last. Virtual environments name their own place, so it can't be made elsewhere and moved."""
     place = os.path.join(RELEASES, release)
     shutil.rmtree(place, ignore_errors=True)
-    for left in os.listdir(INCOMING):
-        if left.startswith("wheels-"):
-            shutil.rmtree(os.path.join(INCOMING, left))
-    wheels = tempfile.mkdtemp(prefix="wheels-", dir=INCOMING)
-    try:
-        with tarfile.open(bundle) as archive:
-            for member in archive:
-                if member.isfile():
-                    member.name = os.path.basename(member.name)
-                    archive.extract(member, wheels)
-        built(place, wheels, python)
-        with open(os.path.join(place, COMPLETE), "w", encoding="utf-8") as file:
-            json.dump({"release": release, "python": python, "time": int(time.time())}, file)
-            file.flush()
-            os.fsync(file.fileno())
-    finally:
-        shutil.rmtree(wheels, ignore_errors=True)
+    built(place, bundle, python)
+    with open(os.path.join(place, COMPLETE), "w", encoding="utf-8") as file:
+        json.dump({"release": release, "python": python, "time": int(time.time())}, file)
+        file.flush()
+        os.fsync(file.fileno())
     os.unlink(bundle)
 
 
-def built(place, wheels, python):
+def built(place, bundle, python):
     with open(LOG, "w", encoding="utf-8") as log:
-        # Debian's Python has no ensurepip of its own; pip runs from its wheel just as well.
+        # Debian's Python has no ensurepip of its own, and what pip would do was done on the exekutir.
         called(log, [python, "-m", "venv", "--without-pip", place])
-        own = os.path.join(place, "bin", "python")
-        pip = next(name for name in sorted(os.listdir(wheels)) if name.startswith("pip-"))
-        quiet = ["--quiet", "--isolated", "--no-input", "--disable-pip-version-check", "--no-cache-dir"]
-        these = ["--no-index", "--find-links", wheels, "--require-hashes", "-r", f"{wheels}/requirements.txt"]
-        called(log, [own, os.path.join(wheels, pip, "pip"), "install", *quiet, "--no-compile", *these])
-        # Jobs can't write there, so what is not compiled now would be compiled by each of their processes.
-        called(
-            log, [own, "-m", "compileall", "-q", "-j", "0", "-x", NEVER_RUN, os.path.join(place, "lib")], good=(0, 1)
-        )
+        # The program: where all code is translated, Python's own module takes three times as long.
+        called(log, ["tar", "-x", "-z", "--no-same-owner", "-f", bundle, "-C", place])
+        if not glob.glob(os.path.join(place, "lib", "python3*", "site-packages", "kommandir", "__pycache__")):
+            # An exekutir with another Python could not. Jobs can't write there, so each of their processes would.
+            own, lib = os.path.join(place, "bin", "python"), os.path.join(place, "lib")
+            called(log, [own, "-m", "compileall", "-q", "-j", "0", "-x", NEVER_RUN, lib], good=(0, 1))
         called(log, [os.path.join(place, "bin", "kommandir"), "--version"])
 
 
@@ -115,7 +98,7 @@ def main():
         installed(release, bundle, python)
     except (CallError, subprocess.TimeoutExpired) as error:
         module.fail_json(msg=f"the toolkit {release} can't be installed: {error}\n{tail()}\nall of it, there: {LOG}")
-    except (OSError, tarfile.TarError, StopIteration) as error:
+    except OSError as error:
         module.fail_json(msg=f"the toolkit {release} can't be installed from {bundle}: {error!r}")
     module.exit_json(changed=True)
 
