@@ -73,6 +73,14 @@ class Templates:
             hint=f"use one of {', '.join(known)}, or define {name} in the job's inventory/group_vars/{unknown}.yml",
         )
 
+    def demand_address(self) -> None:
+        """Raise UsageError where neither the inventory nor the job says where the host is."""
+        if not self._variables.get("ansible_host"):
+            raise UsageError(
+                "kommandir_groups: `existing` is for a host that is there already, and nothing says which",
+                hint="set kommandir_address to its name or address, and kommandir_host_key to its public host key",
+            )
+
     def command(self, name: str) -> CloudCommand:
         """The command in the variable ``name``; raises UsageError where no group of the kommandir defines it."""
         self.demand_defined(name)

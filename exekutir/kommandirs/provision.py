@@ -19,6 +19,8 @@ from kommandir.deadline import Deadline
 from kommandir.errors import KommandirError, ProvisioningError
 
 DAY = 86400
+#: The provider of hosts that are there already.
+EXISTING = "existing"
 #: Days beyond its age for which a kommandir's lease lasts: ``exekutir reap`` destroys what everybody forgot.
 SPARE_DAYS = 4
 
@@ -81,9 +83,13 @@ def _ssh_arguments(job: Job, generation: Generation, key: Path) -> str:
 
 
 def demand_commands(job: Job) -> None:
-    """Raise UsageError unless the kommandir's groups define how it is created and how it is destroyed."""
+    """Raise UsageError unless the kommandir's groups define how it is created and how it is destroyed.
+
+    One that is there already must also have an address.
+    """
     templates = Templates(job, {})
-    templates.provider()
+    if templates.provider() == EXISTING and not job.setting("kommandir_address"):
+        templates.demand_address()
     for name in ("cloud_provisioning_command", "cloud_destruction_command"):
         templates.demand_defined(name)
 

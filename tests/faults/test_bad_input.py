@@ -90,6 +90,23 @@ def test_mistakes_on_the_command_line(calls: Calls, job: Path, extra: str) -> No
     mistake(calls, "-e", arguments=("-e", extra))
 
 
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ("podmn", ["`podmn` defines no cloud_provisioning_command", "did you mean `podman`"]),
+        ("namespace", ["too small a host for a kommandir", "podman, qemu or existing"]),
+        ("existing", ["nothing says which", "kommandir_address"]),
+        ("nocloud,podmn", ["podmn"]),
+    ],
+)
+def test_groups_that_give_no_kommandir(calls: Calls, job: Path, groups: str, said: list[str]) -> None:
+    calls.job = job
+    ended = calls("setup", "-e", f"kommandir_groups=[{groups}]", code=2)
+    assert all(text in ended.stderr for text in said), ended.stderr
+    assert not list((calls.state / "locks").glob("*/generations.json"))
+    assert "nothing is left" in calls("cleanup", "-e", f"kommandir_groups=[{groups}]").stdout
+
+
 def test_all_mistakes_are_shown_at_once(calls: Calls, job: Path) -> None:
     (job / "kommandir_vars.yml").write_text("peon_preservation: long\nadept_debug: perhaps\n")
     (job / "job.xn").write_text("- comand: {}\n- playbook: {}\n")
