@@ -20,10 +20,10 @@ from exekutir.remote import environment, peon_state, running, runs
 from exekutir.remote.control import ConnectionLostError, Control
 from exekutir.remote.host import RemoteHost
 from exekutir.remote.multiplexing import multiplexed
-from exekutir.remote.running import RemoteRequest
 from exekutir.remote.sync import Sync
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
+from kommandir.detached.request import RunRequest
 from kommandir.errors import ExitCode, KommandirError, UsageError
 from kommandir.journal import PeonRecord
 from kommandir.xn import XnResult
@@ -117,9 +117,8 @@ class Remote:
 
     def run_xn(self, job: Job, *, file: Path | None = None, text: str | None = None, deadline: Deadline) -> XnResult:
         """Run an xn file of the workspace there, or the text of one, detached from the connection."""
-        request = RemoteRequest(
-            program=self._program,
-            runs=self._runs,
+        request = RunRequest(
+            id=runs.new_id(job.context),
             context=job.context,
             workspace=self._home,
             file=f"{self._home}/{file}" if file else None,
@@ -150,7 +149,7 @@ class Remote:
             with peon_state.followed(self._sync(job), job.events):
                 return running.attach(self._user, run, **means)
         with peon_state.followed(self._sync(job), job.events):
-            return running.run_remotely(self._user, request, **means)
+            return running.run_remotely(self._user, request, program=self._program, folder=self._runs, **means)
 
     def peons_released(self, job: Job, keep_until: int | None) -> list[PeonRecord]:
         """Have the kommandir destroy or keep what its journal knows of; its events are told here."""

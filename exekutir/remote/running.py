@@ -6,9 +6,8 @@ come, each exactly once, and it is ended in order when a signal or the deadline 
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from exekutir.remote import runs
 from exekutir.remote.control import Control
@@ -27,60 +26,12 @@ from kommandir.xn import XnResult
 RECONNECT_TIMEOUT = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteRequest:
-    """What to run on a remote kommandir; paths are as the kommandir sees them."""
-
-    #: The program ``kommandir`` of the exekutir's own release.
-    program: str
-    #: The folder of the job's runs.
-    runs: str
-    context: str
-    workspace: str
-    #: None: ``text`` is the file.
-    file: str | None = None
-    text: str | None = None
-    optional: tuple[str, ...] = ()
-    uuid: str = ""
-    #: All that the run gets: the account's own, and ``environment.passed``.
-    environment: dict[str, str] = field(default_factory=dict)
-    environment_pass: tuple[str, ...] = ()
-    extra_vars: str | None = None
-    limit: str | None = None
-    verbosity: int = 0
-    check: bool = False
-
-    @property
-    def what(self) -> str:
-        """What is run, for the journal: the file's name, or a digest of the text."""
-        if self.file is not None:
-            return f"file:{self.file}"
-        return f"text:{hashlib.sha256((self.text or '').encode()).hexdigest()[:16]}"
-
-    def as_run(self, run: RemoteRun, secrets: frozenset[str]) -> RunRequest:
-        """The same as the kommandir reads it."""
-        return RunRequest(
-            id=run.id,
-            context=self.context,
-            workspace=self.workspace,
-            file=self.file,
-            text=self.text,
-            optional=self.optional,
-            uuid=self.uuid,
-            environment=self.environment,
-            environment_pass=self.environment_pass,
-            extra_vars=self.extra_vars,
-            limit=self.limit,
-            verbosity=self.verbosity,
-            check=self.check,
-            secrets=tuple(sorted(secrets)),
-        )
-
-
 def run_remotely(
     host: RemoteHost,
-    request: RemoteRequest,
+    request: RunRequest,
     *,
+    program: str,
+    folder: str,
     journal: Journal,
     events: EventStream,
     deadline: Deadline,
@@ -88,6 +39,9 @@ def run_remotely(
     reconnect_timeout: float = RECONNECT_TIMEOUT,
 ) -> XnResult:
     """Run it to its end on ``host`` (the job's user) and say what came of it, as ``kommandir.xn.run`` does.
+
+    ``program`` is the ``kommandir`` of the exekutir's own release there, ``folder`` that of the job's runs. The secrets
+    of ``events`` go with the request.
 
     Its events go to ``events`` as they come. A signal or the deadline ends the run; the result then says so. In the
     context cleanup a run of the job that is still alive is ended first. Raises what ``kommandir.xn.run`` raises, and:
@@ -98,18 +52,18 @@ def run_remotely(
     - StoppedError when a signal came and the kommandir could not be told.
     """
     run = RemoteRun(
-        id=runs.new_id(request.context),
+        id=request.id,
         context=request.context,
         what=request.what,
         host=host.name,
-        program=request.program,
-        runs=request.runs,
+        program=program,
+        runs=folder,
     )
     runs.begin(journal, run)
     return Pursuit(
         host,
         run,
-        request.as_run(run, events.redactor.secrets),
+        replace(request, secrets=tuple(sorted(events.redactor.secrets))),
         journal=journal,
         events=events,
         deadline=deadline,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -40,6 +41,13 @@ class RunRequest:
     seconds: float | None = None
     #: What is redacted in its events and logs, besides the secrets of the workspace's variables.
     secrets: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """What is run, for journals: the file's name, or a digest of the text."""
+        if self.file is not None:
+            return f"file:{self.file}"
+        return f"text:{hashlib.sha256((self.text or '').encode()).hexdigest()[:16]}"
 
     def dumped(self) -> str:
         """As JSON."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from exekutir.remote import running, runs
-from exekutir.remote.running import RemoteRequest
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
+from kommandir.detached.request import RunRequest
 from kommandir.events import EventStream
 from kommandir.journal import Journal
 from kommandir.redaction import Redactor
@@ -44,9 +44,9 @@ class Exekutir:
         stream.subscribe(self.told.append)
         return stream
 
-    def request(self, text: str, **more: Any) -> RemoteRequest:
-        told = {"context": "run", "workspace": str(self.runs.workspace), "uuid": self.runs.uuid, "text": text}
-        return RemoteRequest(program=KOMMANDIR, runs=str(self.runs.path), **{**told, **more})
+    def request(self, text: str, **more: Any) -> RunRequest:
+        told = {"context": "run", "workspace": str(self.runs.workspace), "uuid": self.runs.uuid, "text": text, **more}
+        return RunRequest(id=runs.new_id(told["context"]), **told)
 
     def common(self, seconds: float | None, reconnect_timeout: float) -> dict[str, Any]:
         return {
@@ -59,7 +59,10 @@ class Exekutir:
 
     def run(self, text: str, *, seconds: float | None = 240, reconnect_timeout: float = 120, **more: Any) -> XnResult:
         host = self.server.host(self.port)
-        return running.run_remotely(host, self.request(text, **more), **self.common(seconds, reconnect_timeout))
+        where: dict[str, Any] = {"program": KOMMANDIR, "folder": str(self.runs.path)}
+        return running.run_remotely(
+            host, self.request(text, **more), **where, **self.common(seconds, reconnect_timeout)
+        )
 
     def attach(self, *, seconds: float | None = 240, reconnect_timeout: float = 120) -> XnResult:
         run = runs.resumable(self.journal, "run")
