@@ -68,7 +68,8 @@ def job_cleaned_up(job: Job) -> int:
             steps.kommandir_workspace_updated(job, kommandir)
         with job.phase("job.xn"):
             code = steps.tolerated(job, lambda job: steps.job_run(job, kommandir))
-        return code or steps.tolerated(job, lambda job: steps.kommandir_workspace_released(job, kommandir))
+        released = steps.tolerated(job, lambda job: steps.kommandir_workspace_released(job, kommandir))
+        return code or released
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from exekutir.remote import travelling
 from exekutir.remote.host import RemoteHost
 from exekutir.remote.multiplexing import multiplexed
 from exekutir.remote.sync import Sync
@@ -45,7 +46,7 @@ class Two:
 
     def names(self, folder: Path) -> set[str]:
         found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-        return {str(path) for path in found if path.name != ".exekutir-sync"}
+        return {str(path) for path in found} - {travelling.MARK, travelling.RESERVE}
 
 
 @pytest.fixture

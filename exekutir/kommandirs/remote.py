@@ -206,6 +206,7 @@ class Remote:
             log=job.workspace.path / f"sync_{job.context}.log",
             events=job.events,
             reconnect_timeout=float(job.setting("reconnect_timeout")),
+            ending=job.context == "cleanup",
         )
 
     def _words(self, arguments: Sequence[str], environment: dict[str, str]) -> list[str]:

@@ -27,8 +27,10 @@ from kommandir.process import Outcome
 if TYPE_CHECKING:
     import paramiko
 
-__all__ = ["ConnectionLostError", "Control", "HostKeyError", "RemoteCommand"]
+__all__ = ["AGAIN", "ConnectionLostError", "Control", "HostKeyError", "RemoteCommand"]
 
+#: What to do when a host went away.
+AGAIN = "run the same command again: it asks the provider for the host, and for another one where that is gone"
 #: Seconds for one attempt to connect and log in.
 PATIENCE = 20.0
 #: Seconds between two questions whether the other side is there, and without an answer until it is taken for gone.
@@ -186,7 +188,7 @@ class Control:
             raise self._lost(f"nothing came for {silent:.0f} s, though it was asked every {PULSE:g} s")
 
     def _lost(self, why: str) -> ConnectionLostError:
-        return ConnectionLostError("the connection was lost", host=self.host.name, why=why)
+        return ConnectionLostError("the connection was lost", host=self.host.name, why=why, hint=AGAIN)
 
     def _ask(self) -> None:
         """Ask the other side again and again whether it is there; any answer will do."""
@@ -256,7 +258,7 @@ class RemoteCommand:
         code = self._channel.exit_status
         if code < 0 and not self._channel.get_transport().is_active():
             raise ConnectionLostError(
-                "the connection was lost", host=self._host.name, why="it ended before the command did"
+                "the connection was lost", host=self._host.name, why="it ended before the command did", hint=AGAIN
             )
         output, errors = (bytes(each).decode(errors="replace") for each in (self._output, self._errors))
         return Outcome(NO_STATUS if code < 0 else code, output, errors, seconds)
@@ -341,7 +343,7 @@ def _authenticated(transport: paramiko.Transport, host: RemoteHost, key: paramik
 
 def _no_connection(host: RemoteHost, error: Exception) -> UnreachableError:
     why = str(error) or "the other side closed it"
-    return UnreachableError(f"no SSH connection to {host.address}:{host.port}", host=host.name, why=why)
+    return UnreachableError(f"no SSH connection to {host.address}:{host.port}", host=host.name, why=why, hint=AGAIN)
 
 
 def _own_key(host: RemoteHost) -> paramiko.PKey:

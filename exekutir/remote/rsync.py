@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from exekutir.remote.control import ConnectionLostError
+from exekutir.remote.control import AGAIN, ConnectionLostError
 from exekutir.remote.host import RemoteHost
 from exekutir.remote.host_keys import HostKeyError
 from exekutir.remote.travelling import PARTIAL
@@ -29,7 +29,7 @@ STRANGER = "exekutir-sync:stranger"
 #: Seconds between two notes on how far a long transfer is.
 TELL_EVERY = 5.0
 
-_VANISHED, _PARTLY = 24, 23
+_VANISHED, _PARTLY, _UNWRITTEN = 24, 23, 11
 #: Exit codes of a connection that broke: ssh's own, and what rsync says of a partner that went away.
 _CUT = (255, 12, 10, 30, 35)
 _NUMBER = r"([\d,.]+)"
@@ -51,6 +51,10 @@ _NO_RSYNC = re.compile(r"rsync: (command )?not found")
 
 class StrangerError(KommandirError):
     """The workspace on the kommandir is not the one that was sent there."""
+
+
+class NoSpaceError(KommandirError):
+    """A disk is full; the message says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,11 @@ class Transfer:
     #: Shell commands on the remote host around ``rsync "$@"``.
     before: str = ":"
     after: str = ":"
+    #: The same when files can't be written there.
+    unwritten: str = ":"
     options: tuple[str, ...] = ()
+    #: When rsync deletes; by default nothing before all has arrived.
+    delete: str = "delay"
     #: Whether files take their names only when all have arrived. It doubles the cost of many new files.
     together: bool = False
     #: Names the job's processes in their environment.
@@ -110,16 +118,20 @@ class Transfer:
             *("--copy-unsafe-links", *(() if self.there else ("--safe-links",))),
             # Whole nanoseconds of mtime: a file that was rewritten within a second with the same size is another one.
             "--modify-window=-1",
-            # Nothing is deleted before all has arrived; what is cut off is gone on with the next time.
-            *("--delete-delay", *(("--delay-updates",) if self.together else ()), f"--partial-dir={PARTIAL}"),
+            # What is cut off is gone on with the next time.
+            *(f"--delete-{self.delete}", *(("--delay-updates",) if self.together else ()), f"--partial-dir={PARTIAL}"),
             *("--stats", "--no-human-readable", *self.options, *filters),
             *(f"--rsh={self.host.remote_shell()}", f"--rsync-path={self._at_the_far_end()}"),
             *((ours, theirs) if self.there else (theirs, ours)),
         ]
 
     def _at_the_far_end(self) -> str:
-        """rsync for the remote shell, with what comes before and, when it was good, after it; saves round trips."""
-        return f'exekutir_sync() {{ umask 077; {self.before}; rsync "$@" && {{ {self.after}; }}; }}; exekutir_sync'
+        """rsync for the remote shell, with what comes before and, as it ended, after it; saves round trips."""
+        after = f"if [ $code = 0 ]; then {self.after}; elif [ $code = {_UNWRITTEN} ]; then {self.unwritten}; fi"
+        return (
+            f'exekutir_sync() {{ umask 077; {self.before}; code=0; rsync "$@" || code=$?; {after} || code=1; '
+            "return $code; }; exekutir_sync"
+        )
 
 
 def transferred(transfer: Transfer) -> tuple[SyncReport, Outcome]:
@@ -262,17 +274,18 @@ def _failure(outcome: Outcome, transfer: Transfer) -> ExekutirError:
     )
 
 
-def _no_space(line: str, transfer: Transfer) -> KommandirError:
+def _no_space(line: str, transfer: Transfer) -> NoSpaceError:
     if transfer.there:
-        where, what = f"{transfer.remote} on {transfer.host.name}", "free space there, or retire it (`stonith`)"
+        where = f"{transfer.remote} on {transfer.host.name}"
+        what = "free space there (`kommandir host purge`), or retire it (`stonith`)"
     else:
         where, what = f"{transfer.local} on this host", "free some space here"
-    return KommandirError(
+    return NoSpaceError(
         f"{transfer.doing} failed: no space left for {where}",
         host=transfer.host.name if transfer.there else None,
         why=line,
         log=transfer.log,
-        hint=f"{what}, then run the same command again; it goes on where it stopped",
+        hint=f"{what}, then run the same command again",
     )
 
 
@@ -291,7 +304,7 @@ def _of_the_connection(outcome: Outcome, transfer: Transfer) -> ExekutirError | 
         error = KommandirError(f"{what}: rsync is missing there", hint="install the package rsync on that host")
     elif outcome.code in _CUT:
         error = ConnectionLostError(f"{what}: the connection broke")
-        error.hint = "run the same command again when the host answers"
+        error.hint = AGAIN
     else:
         return None
     error.host, error.why, error.log = transfer.host.name, said or None, transfer.log

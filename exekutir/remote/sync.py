@@ -25,7 +25,7 @@ from typing import TypeVar
 from exekutir.remote import travelling
 from exekutir.remote.control import ConnectionLostError
 from exekutir.remote.host import RemoteHost
-from exekutir.remote.rsync import STRANGER, StrangerError, SyncReport, Transfer, transferred
+from exekutir.remote.rsync import STRANGER, NoSpaceError, StrangerError, SyncReport, Transfer, transferred
 from kommandir import atomic
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
@@ -71,6 +71,8 @@ class Sync:
     events: EventStream | None = None
     #: Seconds for which a connection that broke is made again; 0: not at all.
     reconnect_timeout: float = 0.0
+    #: Whether the job is to end: what it has cached there is given up where the disk is full.
+    ending: bool = False
 
     def push(self, *, laid: bool = False) -> SyncReport:
         """Make the workspace there what the copy here is; all else there is deleted, but for what only it has.
@@ -89,12 +91,23 @@ class Sync:
             there=True,
             together=False,
             before=f"rm -f {self._mark_there}",
-            after=f"chmod 700 {shlex.quote(self.remote)} && printf %s {mark.token} >{self._mark_there}.new "
-            f"&& mv {self._mark_there}.new {self._mark_there}",
+            after=f"chmod 700 {self._there()} && printf %s {mark.token} >{self._mark_there}.new "
+            f"&& mv {self._mark_there}.new {self._mark_there} && {{ {self._reserved}; }}",
+            # A file that is too large must not fill the disk of all jobs with the half of it that fitted.
+            unwritten=f"find {self._there()} -name {travelling.PARTIAL} -prune -exec rm -rf {{}} +",
         )
-        report = self._again(lambda: transferred(transfer)[0])
+        report = self._again(lambda: self._sent(transfer))
         self._keep(replace(mark, unfetched=True))
         return report
+
+    def _sent(self, transfer: Transfer) -> SyncReport:
+        """Send it; where the disk there is full, once more with all first deleted that is to be."""
+        try:
+            return transferred(transfer)[0]
+        except NoSpaceError:
+            given_up = f"rm -rf {self._there('cache')} {self._there('.cache')}" if self.ending else ":"
+            before = f"{transfer.before}; {given_up}"
+            return transferred(replace(transfer, before=before, delete="before"))[0]
 
     def pull(self) -> SyncReport:
         """Make the copy here what the workspace there is, but for secrets and what only the exekutir has.
@@ -181,9 +194,20 @@ class Sync:
             select.select([self.cancellation.fileno()], [], [], min(PAUSE, patience.remaining()))
             self.cancellation.check(f"waiting for {self.host.name} to answer again")
 
+    def _there(self, path: str = "") -> str:
+        """A path in the workspace there, for a shell."""
+        return shlex.quote(f"{self.remote.rstrip('/')}/{path}")
+
     @property
     def _mark_there(self) -> str:
-        return shlex.quote(f"{self.remote.rstrip('/')}/{travelling.MARK}")
+        return self._there(travelling.MARK)
+
+    @property
+    def _reserved(self) -> str:
+        """Commands that make the reserve; that there is no room for it is no failure."""
+        file = self._there(travelling.RESERVE)
+        made = f"mkdir -p {self._there('.cache')} && head -c 1048576 /dev/zero >{file}"
+        return f"[ -s {file} ] || {{ {made}; }} 2>/dev/null || rm -f {file}"
 
     @property
     def _mark(self) -> _Mark:

@@ -16,6 +16,8 @@ MARK = ".exekutir-sync"
 #: What rsync keeps of a file that was cut off, in the folder of the file.
 PARTIAL = ".exekutir-partial"
 
+#: A megabyte that is given up where the disk of the kommandir is full and the job is to end; in a folder of its home.
+RESERVE = ".cache/exekutir-reserve"
 #: What belongs to the kommandir's home, and not to the job.
 HOME = (
     ".ansible",

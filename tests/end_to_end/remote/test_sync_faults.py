@@ -164,7 +164,7 @@ def test_a_full_disk_here_is_said_and_nothing_is_lost(two: Two) -> None:
     ended = subprocess.run(
         [*OWN_MOUNTS, "sh", "-c", mount, "-", textwrap.dedent(script)], capture_output=True, text=True, check=False
     )
-    assert "KommandirError" in ended.stdout, ended.stderr
+    assert "NoSpaceError" in ended.stdout, ended.stderr
     assert f"no space left for {two.here} on this host" in ended.stdout
     assert ended.stdout.endswith(("old\n", "new\n"))
 

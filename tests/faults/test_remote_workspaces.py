@@ -1,0 +1,189 @@
+"""A workspace on its way when the kommandir dies; disks that are full on either side; a host key that changes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kommandir.journal import FILE_NAME, Journal
+from kommandir.providers import ssh
+from tests.calls import PATIENCE, Calls
+from tests.faults.conftest import job_with_peons, slow_run
+from tests.kommandirs import (
+    current,
+    inside,
+    job_of_commands,
+    killed,
+    on_podman,
+    process_of,
+    registered,
+    until,
+    users,
+    wait_for,
+)
+
+Make = Callable[..., Calls]
+MEBIBYTE = 1 << 20
+
+
+def slowly(folder: Path) -> dict[str, str]:
+    """The environment of calls whose workspaces travel with 3 MB a second, so that there is a middle."""
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "rsync"
+    program.write_text('#!/bin/sh\nexec /usr/bin/rsync --bwlimit=3000 "$@"\n')
+    program.chmod(0o755)
+    return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.timeout(900)
+def test_a_kommandir_that_dies_while_the_workspace_travels(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+) -> None:
+    state = kommandir_state
+    job = job_of_commands(
+        tmp_path / "job", setup="true", run="test -e big && head -c 9000000 big >results/big", cleanup="true"
+    )
+    (job / "big").write_bytes(os.urandom(9 * MEBIBYTE))
+    calls = remote_calls("ws", job)
+    quick, slow = dict(calls.environment), slowly(tmp_path)
+    slow |= on_podman(state, reconnect_timeout=1)
+
+    calls.environment |= slow
+    setup = calls.started("setup")
+    until(calls, "phase_started", phase="kommandir's workspace")
+    wait_for(lambda: half_there(state, calls.uuid), "it never was on its way there")
+    killed(state, current(state))
+    _, said = setup.communicate(timeout=PATIENCE)
+    assert setup.returncode == 4, said
+    assert f"sending the workspace to {current(state)} failed: the connection broke" in said
+    assert "run the same command again" in said
+    calls.environment = quick
+    calls("setup")
+
+    calls.environment |= slow
+    run = calls.started("run")
+    wait_for(lambda: bool(list(calls.results.glob(".big.*"))), "it never was on its way back")
+    killed(state, current(state))
+    _, said = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 4, said
+    assert f"bringing the workspace back from {current(state)} failed: the connection broke" in said
+    assert not (calls.results / "big").exists()
+    calls.environment = quick
+    calls("run")
+    assert (calls.results / "big").read_bytes() == (job / "big").read_bytes()[:9_000_000]
+    calls("cleanup")
+    assert calls.uuid not in users(state, current(state))
+    assert calls.uuid not in registered(state)
+
+
+def half_there(state: Path, uuid: str) -> bool:
+    return ".big." in inside(state, current(state), "sh", "-c", f"ls -A /home/{uuid} 2>&1; true")
+
+
+@pytest.mark.timeout(900)
+def test_a_disk_of_the_kommandir_that_is_full(remote_calls: Make, tmp_path: Path, kommandir_state: Path) -> None:
+    state = kommandir_state
+    job = job_with_peons(tmp_path / "job", slow_run(0))
+    calls = remote_calls("ws", job)
+    calls("setup")
+    home = f"/home/{calls.uuid}"
+    entered = ["nsenter", "-t", process_of(state, current(state)), *("-U", "-m", "-p", "-S", "0", "-G", "0")]
+    # A disk of their own for all homes, on which little is free.
+    script = """
+        mount -t tmpfs -o size=4m,mode=755 none /mnt && cp -a /home/. /mnt && rm -r /home/*
+        mount --bind /mnt /home && umount -l /mnt
+    """
+    subprocess.run([*entered, "sh", "-ec", script], check=True)
+    try:
+        (calls.kommandir / "big").write_bytes(os.urandom(5 * MEBIBYTE))
+        said = calls("run", code=5).stderr
+        assert f"no space left for {home} on {current(state)}" in said
+        assert "next: free space there" in said
+        # Nothing of it stays there, so without it there is room.
+        (calls.kommandir / "big").unlink()
+        calls("run")
+        filler = f"mkdir -p {home}/.local && head -c 9000000 /dev/zero >{home}/.local/filler; true"
+        inside(state, current(state), "sh", "-c", filler)
+        # Releasing peons has to be written down, which a reserve leaves room for.
+        calls("cleanup")
+        peons = Journal(calls.kommandir / FILE_NAME).peons().values()
+        assert {peon.state for peon in peons} == {"destroyed"}
+        assert calls.uuid not in registered(state)
+        assert users(state, current(state)) == set()
+    finally:
+        subprocess.run([*entered, "umount", "-l", "/home"], check=True)
+
+
+@pytest.mark.timeout(900)
+def test_a_disk_of_the_exekutir_that_is_full_when_results_come(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+) -> None:
+    job = job_of_commands(tmp_path / "job", setup="true", run="head -c 3000000 /dev/urandom >results/big")
+    calls = remote_calls("ws", job)
+    calls("setup")
+    run = shlex.join(calls.command("run"))
+    script = f"""
+        cp -a {calls.workspace} {calls.workspace}.saved
+        mount -t tmpfs -o size=12m none {calls.workspace}
+        cp -a {calls.workspace}.saved/. {calls.workspace}
+        head -c 10000000 /dev/zero >{calls.workspace}/filler
+        {run}; echo "full: $?"
+        rm {calls.workspace}/filler
+        {run}; echo "room: $?"
+        ls -l {calls.workspace}/results/big
+    """
+    ended = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script],
+        env=calls.surroundings(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    said = ended.stdout + ended.stderr
+    assert "full: 5" in ended.stdout, said
+    assert f"no space left for {calls.kommandir} on this host" in ended.stderr
+    assert "free some space here" in ended.stderr
+    assert "room: 0" in ended.stdout, said
+    assert "3000000" in ended.stdout, said
+    assert "Traceback" not in said
+    calls("cleanup")
+    assert calls.uuid not in users(kommandir_state, current(kommandir_state))
+
+
+def test_a_host_key_that_changed_between_contexts_is_refused(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+) -> None:
+    state = kommandir_state
+    calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true", run="touch results/ran"))
+    calls("setup")
+    key = state / "podman" / current(state) / "files" / ssh.HOST_KEY
+    kept = key.read_bytes()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
+    try:
+        key.write_bytes((tmp_path / "other").read_bytes())
+        said = calls("run", code=4).stderr
+        assert f"{current(state)}: the connection is refused: the host's key has changed" in said
+        assert "next: find out which" in said
+        assert not (calls.results / "ran").exists()
+    finally:
+        key.write_bytes(kept)
+    calls("run")
+    calls("cleanup")
+    assert calls.uuid not in users(state, current(state))
+
+
+def test_a_cleanup_whose_own_steps_fail_releases_all_the_same(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+) -> None:
+    calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true", cleanup="false"))
+    calls("setup")
+    assert calls.uuid in users(kommandir_state, current(kommandir_state))
+    calls("cleanup", code=8)
+    assert calls.uuid not in users(kommandir_state, current(kommandir_state))
+    assert calls.uuid not in registered(kommandir_state)
