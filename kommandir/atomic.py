@@ -29,6 +29,12 @@ def write(path: Path, content: str | bytes, *, mode: int = 0o644, durable: bool 
         sync_folder(path.parent)
 
 
+def sweep(path: Path) -> None:
+    """Remove what writers of ``path`` that were killed left beside it; nobody may be writing it meanwhile."""
+    for left in path.parent.glob(f".{path.name}.*.new"):
+        left.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the names in ``folder`` are on the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

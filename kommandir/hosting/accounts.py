@@ -86,11 +86,14 @@ class Accounts:
     @contextlib.contextmanager
     def _of(self, user: str, *, passing: bool = False) -> Iterator[None]:
         with locking.held(self.places.accounts / f".{user}.lock", f"the user {user}", passing=passing):
+            self.records.sweep(user)
+            atomic.sweep(self.places.keys / user)
             yield
 
     @contextlib.contextmanager
     def _of_all(self) -> Iterator[None]:
         with locking.held(self.places.accounts / ".lock", "the list of users"):
+            self.records.sweep_last()
             yield
 
     def _claimed(self, user: str) -> Record:

@@ -14,8 +14,12 @@ from kommandir.hosting import places
 
 def main(arguments: Sequence[str]) -> int:
     """Perform one action and print its answer, one JSON object; the exit code. Raises ExekutirError."""
-    answer = _perform(_parser().parse_args(arguments))
-    print(json.dumps(answer), flush=True)
+    asked = _parser().parse_args(arguments)
+    print(json.dumps(_perform(asked)), flush=True)
+    if asked.action == "add-user":
+        from kommandir.hosting import reaping
+
+        reaping.begin(places.Places())
     return 0
 
 
@@ -34,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     purge.add_argument(
         "--releases-older-than", type=float, metavar="SECONDS", default=3600.0, help="releases: so long unused (3600)"
     )
+    actions.add_parser("reap", help="destroy the peons of all jobs whose leases have ended")
     actions.add_parser("status", help="jobs, releases, slots, disk")
     keep = actions.add_parser("keep-rootfs", help="take a tar as the root filesystem of all jobs' peons")
     keep.add_argument("tar", type=Path, metavar="TAR", help="compressed by gzip or not; it is removed in the end")
@@ -56,6 +61,10 @@ def _perform(asked: argparse.Namespace) -> dict[str, Any]:
         return {"user": asked.uuid, "removed": accounts.remove(asked.uuid)}
     if asked.action == "purge":
         return purging.purge(accounts, older_than=asked.older_than, releases_older_than=asked.releases_older_than)
+    if asked.action == "reap":
+        from kommandir.hosting import reaping
+
+        return reaping.reap(accounts)
     if asked.action == "keep-rootfs":
         from kommandir.hosting import peon_rootfs
 

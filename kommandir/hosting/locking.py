@@ -16,9 +16,9 @@ PATIENCE = 300.0
 
 
 @contextlib.contextmanager
-def held(path: Path, what: str, *, passing: bool = False) -> Iterator[None]:
-    """Hold the lock file ``path``; with ``passing`` it is removed in the end. Raises LockError after PATIENCE."""
-    handle = _acquired(path, what)
+def held(path: Path, what: str, *, passing: bool = False, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock file ``path``; with ``passing`` it is removed in the end. Raises LockError after ``patience`` s."""
+    handle = _acquired(path, what, patience)
     try:
         yield
         if passing:
@@ -27,8 +27,8 @@ def held(path: Path, what: str, *, passing: bool = False) -> Iterator[None]:
         os.close(handle)
 
 
-def _acquired(path: Path, what: str) -> int:
-    deadline = time.monotonic() + PATIENCE
+def _acquired(path: Path, what: str, patience: float) -> int:
+    deadline = time.monotonic() + patience
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -37,7 +37,7 @@ def _acquired(path: Path, what: str) -> int:
             os.close(handle)
             if time.monotonic() > deadline:
                 raise LockError(
-                    f"another process has held {what} for {PATIENCE:g} s", hint=f"see who: fuser {path}"
+                    f"another process has held {what} for {patience:g} s", hint=f"see who: fuser {path}"
                 ) from None
             time.sleep(0.02)
             continue

@@ -29,6 +29,11 @@ class Places:
         return self.root / "var/lib/exekutir/accounts"
 
     @property
+    def reaped(self) -> Path:
+        """What was done about peons whose leases had ended, the last time."""
+        return self.root / "var/lib/exekutir/reaped.json"
+
+    @property
     def jobs(self) -> Path:
         """A folder a job, its user's own: state and runs."""
         return self.root / "var/lib/exekutir/jobs"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kommandir.errors import ExekutirError
-from kommandir.hosting import ending, numbers, peon_rootfs
+from kommandir.hosting import ending, numbers, peon_rootfs, reaping
 from kommandir.hosting.accounts import Accounts
 from kommandir.hosting.places import Places, own_release
 from kommandir.hosting.records import Record
@@ -106,7 +106,7 @@ def _removed(places: Places, name: str) -> bool:
 
 
 def status(accounts: Accounts) -> dict[str, Any]:
-    """What there is: jobs, releases, running (our own one), rootfs (that of peons), slots, free_bytes by place."""
+    """What there is: jobs, releases, running (our own), rootfs (that of peons), reaped, slots, free_bytes by place."""
     here = accounts.places
     records = accounts.records.all()
     layout = numbers.of_this_host()
@@ -127,7 +127,7 @@ def status(accounts: Accounts) -> dict[str, Any]:
     used = sum(1 for record in records if record.slot)
     disks = {str(place): _free(place) for place in (here.homes, here.jobs, here.cache, here.releases)}
     slots = {"all": layout.slots, "used": used, "numbers": layout.size, "reduced": layout.reduced}
-    known = {"rootfs": peon_rootfs.existing(), "running": own_release()}
+    known = {"rootfs": peon_rootfs.existing(), "running": own_release(), "reaped": reaping.last(here)}
     return {"jobs": jobs, "releases": releases, **known, "slots": slots, "free_bytes": disks}
 
 

@@ -63,10 +63,18 @@ class Records:
         """Forget a user."""
         self._path(user).unlink(missing_ok=True)
 
+    def sweep(self, user: str) -> None:
+        """Remove what a call for this user left that was killed while it wrote; none may be under way."""
+        atomic.sweep(self._path(user))
+
     def all(self) -> list[Record]:
         """All records, by name."""
         found = (self.read(path.stem) for path in sorted(self.folder.glob("*.json")))
         return [record for record in found if record]
+
+    def sweep_last(self) -> None:
+        """The same for the number that was given last."""
+        atomic.sweep(self.folder / "last")
 
     @property
     def last_number(self) -> int | None:

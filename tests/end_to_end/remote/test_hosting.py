@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 
+from tests.patience import until
 from tests.set_up_kommandirs import SetUpKommandir
 
 JOBS = 12
@@ -102,6 +103,28 @@ def test_what_it_tells_lets_a_job_have_peons_and_all_goes_with_it(
     running = shared_kommandir.said("ps -eo uid= --no-headers").split()
     assert not [uid for uid in map(int, running) if uid == told["uid"] or first <= uid < last]
     assert shared_kommandir.host("remove-user", job) == {"user": job, "removed": False}
+
+
+def test_peons_whose_leases_ended_go_when_the_next_job_comes(
+    shared_kommandir: SetUpKommandir, users: list[str]
+) -> None:
+    one, other, comes = users[:3]
+    for job, expires in ((one, 1_000_000_000), (other, 4_000_000_000)):
+        told = shared_kommandir.add(job, "--")
+        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in told["environment"].items())
+        create = f"kommandir provider call namespace create p-{job} --uuid {job} --public-key k.pub --expires {expires}"
+        shared_kommandir.said(f"export {words}; ssh-keygen -q -t ed25519 -N '' -f k && {create} >/dev/null", user=job)
+    shared_kommandir.said("rm -f /var/lib/exekutir/reaped.json")
+    shared_kommandir.add(comes)
+    until(lambda: shared_kommandir.host("status")["reaped"])
+    told = shared_kommandir.host("status")["reaped"]
+    assert (told["destroyed"], told["failed"], told["refused"]) == ([f"{one}: namespace p-{one}"], [], [])
+    running = shared_kommandir.said("ls -d /var/lib/exekutir/jobs/*/state/namespace/p-*")
+    assert running == f"/var/lib/exekutir/jobs/{other}/state/namespace/p-{other}"
+    # Nobody looks again so soon, unless asked to.
+    shared_kommandir.add(comes)
+    assert shared_kommandir.host("status")["reaped"] == told
+    assert shared_kommandir.host("reap")["destroyed"] == []
 
 
 def test_a_user_that_nobody_asks_for_is_purged(shared_kommandir: SetUpKommandir, users: list[str]) -> None:

@@ -1,0 +1,99 @@
+"""Peons on a shared kommandir whose leases have ended: destroyed as their users, whichever job comes by."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from kommandir import atomic, process
+from kommandir.deadline import Deadline
+from kommandir.errors import LockError, UsageError
+from kommandir.hosting import environment, locking
+from kommandir.hosting.accounts import Accounts
+from kommandir.hosting.places import Places
+from kommandir.hosting.records import READY, Record
+
+#: Seconds between two looks that jobs cause.
+EVERY = 600.0
+#: Seconds that one job's peons may take.
+PATIENCE = 600.0
+
+
+def reap(accounts: Accounts) -> dict[str, Any]:
+    """Destroy every peon of a job's user whose lease has ended; the answer is kept for ``status`` too.
+
+    The answer: at (seconds since the epoch), destroyed and failed ("USER: PROVIDER NAME"), refused (lines: users whose
+    peons could not be looked at). Raises LockError while another process does the same.
+    """
+    told: dict[str, Any] = {"at": time.time(), "destroyed": [], "failed": [], "refused": []}
+    file = accounts.places.reaped
+    with locking.held(file.with_suffix(".lock"), "the reaping of peons", patience=0.0):
+        for record in accounts.records.all():
+            if record.state == READY and _may_have_peons(record, accounts.places):
+                _reaped(record, accounts.places, told)
+        atomic.write(file, json.dumps(told), durable=False)
+    return told
+
+
+def begin(places: Places) -> bool:
+    """Start that in a process of its own where nobody has done it lately; whether it was started. Waits for nothing."""
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - places.reaped.stat().st_mtime < EVERY:
+            return False
+    places.reaped.parent.mkdir(parents=True, exist_ok=True)
+    places.reaped.touch()
+    subprocess.Popen(
+        [str(Path(sys.prefix) / "bin" / "kommandir"), "host", "reap"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    return True
+
+
+def last(places: Places) -> dict[str, Any] | None:
+    """The last answer, or None."""
+    try:
+        told = json.loads(places.reaped.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _may_have_peons(record: Record, places: Places) -> bool:
+    """Whether a provider keeps a record in the job's state: asking it costs a second."""
+    state = places.jobs / record.user / "state"
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return any(any(os.scandir(entry.path)) for entry in os.scandir(state) if entry.is_dir(follow_symlinks=False))
+    return False
+
+
+def _reaped(record: Record, places: Places, told: dict[str, Any]) -> None:
+    user, number = record.user, str(record.uid)
+    # As its user: what he has in his folders leads nowhere else.
+    become = ["setpriv", "--reuid", number, "--regid", number, "--clear-groups"]
+    try:
+        outcome = process.run(
+            [*become, str(Path(sys.prefix) / "bin" / "exekutir"), "reap", "--format", "json"],
+            environment=environment.of_user(user, record.uid, Path(sys.prefix), places),
+            folder=Path("/"),
+            deadline=Deadline.after(PATIENCE),
+            doing=f"reaping the peons of {user}",
+        )
+        report = json.loads(outcome.stdout)
+        told["destroyed"] += [f"{user}: {_named(each)}" for each in report["destroyed"]]
+        told["failed"] += [f"{user}: {_named(each)}: {each['why']}" for each in report["failed"]]
+    except (OSError, ValueError, KeyError, TypeError, LockError, UsageError) as error:
+        told["refused"].append(f"{user}: {error}")
+
+
+def _named(host: dict[str, Any]) -> str:
+    return f"{host['provider']} {host['name']}"
