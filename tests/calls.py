@@ -30,6 +30,7 @@ class Calls:
     state: Path
     job: Path | str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    program: Path = BIN / "exekutir"
 
     @property
     def kommandir(self) -> Path:
@@ -41,7 +42,7 @@ class Calls:
 
     def command(self, context: str, *more: str) -> list[str]:
         job = ["-j", str(self.job)] if self.job and context in ("setup", "all") else []
-        return [str(BIN / "exekutir"), context, "-w", str(self.workspace), *job, *more]
+        return [str(self.program), context, "-w", str(self.workspace), *job, *more]
 
     def surroundings(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         return {**os.environ, "EXEKUTIR_STATE": str(self.state), "CI": "true", **self.environment, **(more or {})}

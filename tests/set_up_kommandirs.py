@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -165,3 +166,21 @@ def shared_kommandir(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -
     for found in made(checkout, tmp_path_factory.mktemp("kommandir")):
         assert found.set_up() > 0
         yield found
+
+
+@pytest.fixture
+def another(checkout: Path, tmp_path: Path) -> Path:
+    """Another version of exekutir: a copy of the checkout in which a word differs."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=checkout,
+        check=True,
+        capture_output=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if name.partition("/")[0] not in ("tests", "docs") and (checkout / name).is_file():
+            (tmp_path / "other" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(checkout / name, tmp_path / "other" / name)
+    with (tmp_path / "other/kommandir/version.py").open("a") as file:
+        file.write("# another one\n")
+    return tmp_path / "other"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -46,24 +45,6 @@ def test_nobody_but_root_may_write_to_what_jobs_share(shared_kommandir: SetUpKom
     places = "/opt/exekutir /var/cache/exekutir /var/lib/exekutir/touchstone /etc/exekutir"
     assert shared_kommandir.said(f"find {places} -xdev -not -type l '(' -perm /022 -o -not -user root ')'") == ""
     assert shared_kommandir.said("stat -c %a /var/lib/exekutir/accounts /var/lib/exekutir/cache").split() == ["700"] * 2
-
-
-@pytest.fixture
-def another(checkout: Path, tmp_path: Path) -> Path:
-    """Another version of exekutir: a copy of the checkout in which a word differs."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=checkout,
-        check=True,
-        capture_output=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if name.partition("/")[0] not in ("tests", "docs") and (checkout / name).is_file():
-            (tmp_path / "other" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(checkout / name, tmp_path / "other" / name)
-    with (tmp_path / "other/kommandir/version.py").open("a") as file:
-        file.write("# another one\n")
-    return tmp_path / "other"
 
 
 def test_a_newer_one_comes_beside_it_also_when_it_was_killed(shared_kommandir: SetUpKommandir, another: Path) -> None:
