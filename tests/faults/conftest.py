@@ -9,9 +9,6 @@ import pytest
 PEONS = """[peons]
 one
 two
-
-[peons:vars]
-peon_groups=["namespace"]
 """
 
 SLOW_RUN = """---

@@ -95,9 +95,13 @@ def on_existing(calls: Calls, wired: Wired, **more: object) -> None:
 
 @pytest.mark.timeout(900)
 def test_a_job_on_an_existing_host_outlives_a_cut_of_its_wire(remote_calls: Make, tmp_path: Path, wired: Wired) -> None:
-    calls = remote_calls("ws", job_with_peons(tmp_path / "job", SLOW_RUN), tmp_path / "state")
+    job = job_with_peons(tmp_path / "job", SLOW_RUN)
+    # Of peons of both kinds, one through the podman of the kommandir.
+    (job / "inventory" / "peons").write_text("[peons]\none\ntwo peon_groups='[\"podman\"]'\n")
+    calls = remote_calls("ws", job, tmp_path / "state")
     on_existing(calls, wired)
     calls("setup")
+    assert "provider: podman" in (calls.kommandir / "inventory" / "host_vars" / "two.yml").read_text()
     run = calls.started("run")
     until(calls, "task_started", task="Time passes")
     wired.cut()
