@@ -217,3 +217,11 @@ def test_every_document_is_reachable_from_the_readme() -> None:
                 todo.append(target)
     pages = {path for path in files() if path.suffix == ".md" and path.relative_to(CHECKOUT).parts[0] == "docs"}
     assert sorted(name_of(path) for path in pages - seen) == []
+
+
+def test_tests_that_documents_name_are_there() -> None:
+    named = {name for path in files() if path.suffix == ".md" for name in re.findall(r"`(test_\w+)`", path.read_text())}
+    functions = {
+        node.name for path in python_files("tests") for node in ast.walk(parsed(path)) if isinstance(node, FUNCTION)
+    }
+    assert named - functions - {path.stem for path in python_files("tests")} == set()
