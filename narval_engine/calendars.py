@@ -24,7 +24,7 @@ LIMITS = {
 FIELDS = tuple(LIMITS)
 #: The Gregorian calendar repeats, weekdays included, so a day that does not come in so many years never comes.
 _CYCLE = 400
-_PART = re.compile(r"\s*(-?\d{1,6})\s*(?:-\s*(-?\d{1,6})\s*)?")
+_PART = re.compile(r"\s*(-?[0-9]{1,6})\s*(?:-\s*(-?[0-9]{1,6})\s*)?")
 
 
 _DAY = 86400

@@ -313,7 +313,7 @@ def _resume(options: argparse.Namespace) -> int:
         journal, recipe = homejournal.opened(path, _say)
         with _engine(options, loaded, journal) as engine:
             resuming.resume(engine, journal.inner)
-            if not engine.plans and all(element.private for element in engine.memory):
+            if not engine.plans and all(type(element).private for element in engine.memory):
                 # It died before anything was written: nothing has happened yet.
                 _start(engine, loaded, recipe)
             return _drive(engine, options, journal, out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from narval_engine import layout
+from narval_engine.elements import attributes_of
 from narval_engine.plans import Plan
 from narval_engine.recipes import Recipe, Step, Transition
 
@@ -50,7 +51,7 @@ class Drawing:
 def _given(plan: Plan) -> str:
     """What tells plans of one recipe apart: the first element with a name that the plan was given."""
     for element in plan.elements:
-        name = element.attributes().get("name")
+        name = attributes_of(element).get("name")
         if isinstance(name, str) and element.made_by_plan != plan.eid:
             return f" of {element.type} {name}"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 #: Element classes by the type (in XML: the tag) that they claim.
@@ -59,7 +60,7 @@ class Element:
         self.used_by = None
         self.outdated = False
 
-    def __new__(cls, *_args: Any, **_attributes: Any) -> Self:  # noqa: D102 -- nothing a caller has to know
+    def __new__(cls, /, *_args: Any, **_attributes: Any) -> Self:  # noqa: D102 -- nothing a caller has to know
         made = super().__new__(cls)
         # A subclass that forgets to call Element.__init__ is an element all the same.
         Element._begin(made, cls.claimed_type)
@@ -84,6 +85,7 @@ class Element:
         # Only reached for what is not there: the message names the element, not the class.
         raise AttributeError(f"element {self.type!r} has no attribute {name!r}", name=name, obj=self)
 
+    @recursive_repr("...")
     def __repr__(self) -> str:
         place = "" if self.eid is None else f"#{self.eid}"
         inside = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
@@ -122,6 +124,16 @@ NAMES["Element"] = Element
 del CLASSES["ErrorElement"]
 
 
+def attributes_of(element: Element) -> dict[str, Any]:
+    """A copy of the attributes; one of them may be called ``attributes`` itself."""
+    return type(element).attributes(element)
+
+
+def copy_of(element: Element) -> Element:
+    """An equal element that is in no memory and bears no marks; an attribute may be called ``copied``."""
+    return type(element).copied(element)
+
+
 def element_from(tag: str, attributes: Mapping[str, Any]) -> Element:
     """The element of the class that claims ``tag``, else a generic one. ``TypeError`` where the class refuses them."""
     claiming = CLASSES.get(tag)
@@ -129,6 +141,8 @@ def element_from(tag: str, attributes: Mapping[str, Any]) -> Element:
         return Element(tag, **attributes)
     try:
         made = claiming(**attributes)
-    except TypeError as error:
-        raise TypeError(f"{claiming.__name__} cannot be made from {sorted(attributes)}: {error}") from error
+    except Exception as error:
+        # Whatever the user's class raises, it is the element that is refused.
+        said = error if isinstance(error, TypeError) else f"{type(error).__name__}: {error}"
+        raise TypeError(f"{claiming.__name__} cannot be made from {sorted(attributes)}: {said}") from error
     return made

@@ -112,7 +112,8 @@ def compiled(source: str, parameters: Sequence[str] = (), own: str | None = None
 
     ``parameters`` are the names of inputs assigned before; ``own`` another name for ``elmt`` (the input's own id).
     """
-    return _compiled(source.strip(), tuple(parameters), own)
+    # An input may be called elmt; in an expression that is the element at hand.
+    return _compiled(source.strip(), tuple(name for name in parameters if name != "elmt"), own)
 
 
 @lru_cache(maxsize=4096)

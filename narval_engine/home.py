@@ -50,7 +50,7 @@ def load(directory: Path) -> Home:
         raise NotADirectoryError(f"{directory} is no directory")
     home = Home()
     commands.register(home.registry)
-    for path in sorted((directory / "modules").glob("*.py")):
+    for path in _files(directory / "modules", ".py"):
         modules.load(path, home.registry, home.mistakes)
     modules.check(home.registry, home.mistakes)
     for folder in ("modules", "transforms", "recipes"):
@@ -65,7 +65,7 @@ def load(directory: Path) -> Home:
 
 
 def _load_transforms(folder: Path, home: Home) -> None:
-    for path in sorted((*folder.glob("*.xsl"), *folder.glob("*.xslt"))):
+    for path in _files(folder, ".xsl", ".xslt"):
         from narval_engine import transforms
 
         transforms.load(path, home.registry, home.mistakes)
@@ -74,8 +74,14 @@ def _load_transforms(folder: Path, home: Home) -> None:
 def _recipe_files(directory: Path) -> Iterator[Path]:
     shared = os.environ.get("NARVAL_SHARE")
     for folder in (directory / "recipes", *([Path(shared) / "recipes"] if shared else ())):
-        if folder.is_dir():
-            yield from (path for path in sorted(folder.iterdir()) if path.suffix in {".xml", ".yml", ".yaml"})
+        yield from _files(folder, ".xml", ".yml", ".yaml")
+
+
+def _files(folder: Path, *suffixes: str) -> list[Path]:
+    """The files of a folder that have these suffixes, by name. Hidden ones are editors' own."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix in suffixes and not path.name.startswith("."))
 
 
 def recipes_in(path: Path, mistakes: list[Mistake]) -> list[Recipe]:

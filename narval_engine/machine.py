@@ -12,7 +12,7 @@ from typing import Any
 
 from narval_engine import outcomes
 from narval_engine.assignment import Slot, UnassignedError, assign, slots_of
-from narval_engine.elements import Element, ErrorElement, StartPlan
+from narval_engine.elements import Element, ErrorElement, StartPlan, copy_of
 from narval_engine.outcomes import Outcome
 from narval_engine.plans import (
     DONE,
@@ -219,9 +219,9 @@ class Machine:
         for name, value in assigned.items():
             # Arguments are the recipe's own: a plan takes copies.
             if isinstance(value, list):
-                assigned[name] = [each.copied() if each.eid is None else each for each in value]
+                assigned[name] = [copy_of(each) if each.eid is None else each for each in value]
             elif value is not None and value.eid is None:
-                assigned[name] = value.copied()
+                assigned[name] = copy_of(value)
         taken = self.number(elements_in(assigned))
         self.tell(Fact("step_started", plan, number, taken, assigned))
         call = Call(plan, number, repeated(step, assigned))
@@ -246,7 +246,7 @@ class Machine:
         """Makes the plan of a recipe step that has started; what the step has as arguments goes into its context."""
         step = plan.program.steps[number]
         arguments = plan.computed.get(number, step.arguments)
-        copies = [each.copied() if isinstance(each, Element) else each for each in arguments]
+        copies = [copy_of(each) if isinstance(each, Element) else each for each in arguments]
         self.start_plan(self.programs[step.source.target], copies, plan, number)
 
     def call_ended(self, call: Call, at: int, outcome: Outcome) -> None:

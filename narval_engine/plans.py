@@ -90,6 +90,16 @@ class Plan(Element, type="plan"):
     recipename = name
 
     @property
+    def start_step(self) -> str:
+        """The id of the step that it begins with."""
+        return self.program.steps[self.program.start].id
+
+    @property
+    def end_step(self) -> str:
+        """The id of the step with which it is done."""
+        return self.program.steps[self.program.end].id
+
+    @property
     def parent_plan(self) -> int | None:
         """The eid of the plan in which this one is a step."""
         return None if self.parent is None else self.parent.eid

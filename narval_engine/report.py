@@ -6,16 +6,18 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from narval_engine.elements import Element
+from narval_engine.elements import Element, attributes_of
 from narval_engine.engine import Engine
 from narval_engine.plans import DONE, FAILED, Plan
 
+#: Bits of a number that Python does not write as digits, and how many things may be nested in a value.
+_LONG, _DEEP = 10_000, 100
 _ALL_DONE, _ONE_FAILED, _ONE_WAITS = 0, 1, 3
 
 
 def exit_code(engine: Engine) -> int:
-    """0: all plans are done; 1: one has failed; 3: none has failed and one still waits."""
-    states = {plan.state for plan in engine.plans}
+    """0: all plans are done; 1: one has failed, be it forgotten since; 3: none has failed and one still waits."""
+    states = {plan.state for plan in engine.plans} | engine.machine.world.forgotten
     if FAILED in states:
         return _ONE_FAILED
     return _ALL_DONE if states <= {DONE} else _ONE_WAITS
@@ -31,9 +33,9 @@ def report(engine: Engine) -> dict[str, Any]:
     return {
         "plans": [_plan(plan) for plan in sorted(engine.plans, key=lambda plan: plan.eid or 0)],
         "memory": [
-            {"eid": element.eid, "type": element.type, "attributes": _plain(element.attributes())}
+            {"eid": element.eid, "type": element.type, "attributes": _plain(attributes_of(element), (element,))}
             for element in sorted(engine.memory, key=lambda element: element.eid or 0)
-            if not element.private
+            if not type(element).private
         ],
     }
 
@@ -52,21 +54,39 @@ def _plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """The value in terms of JSON; what JSON has no terms for is shown as text."""
-    if value is None or isinstance(value, str | bool | int):
+def _plain(value: Any, inside: tuple[Any, ...] = ()) -> Any:
+    """The value in terms of JSON; what JSON has no terms for is shown as text.
+
+    ``inside`` is what holds it: what holds itself, or is nested beyond all reason, is not followed.
+    """
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int) and value.bit_length() < _LONG:
         return value
     if isinstance(value, float):
         return value if value - value == 0 else repr(value)
+    if len(inside) > _DEEP or any(value is each for each in inside):
+        return "..."
+    return _held(value, (*inside, value))
+
+
+def _held(value: Any, inside: tuple[Any, ...]) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {_text(key): _plain(each, inside) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(each, inside) for each in value]
     if isinstance(value, set | frozenset):
-        return [_plain(each) for each in sorted(value, key=repr)]
+        return [_plain(each, inside) for each in sorted(value, key=repr)]
     if isinstance(value, Element):
-        return {"eid": value.eid, "type": value.type, "attributes": _plain(value.attributes())}
-    return str(value)
+        return {"eid": value.eid, "type": value.type, "attributes": _plain(attributes_of(value), inside)}
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 -- an object of the user's may raise anything, and the report is to be made
+        return object.__repr__(value)
 
 
 def as_text(engine: Engine) -> str:
@@ -84,7 +104,7 @@ def _lines(engine: Engine) -> Iterator[str]:
         for error, where in plan.failures:
             at = f" in {where}" if where else ""
             yield f"    error{at}: {error.type}: {getattr(error, 'message', '')}"
-    kept = sorted((each for each in engine.memory if not each.private), key=lambda element: element.eid or 0)
+    kept = sorted((each for each in engine.memory if not type(each).private), key=lambda element: element.eid or 0)
     yield f"memory: {len(kept)} element{'' if len(kept) == 1 else 's'}"
     for element in kept:
         marks = " (outdated)" if element.outdated else ""
@@ -93,7 +113,7 @@ def _lines(engine: Engine) -> Iterator[str]:
 
 def _short(element: Element) -> str:
     shown = []
-    for name, value in element.attributes().items():
-        text = " ".join(str(value).split())
+    for name, value in attributes_of(element).items():
+        text = " ".join(_text(value).split())
         shown.append(f"{name}={text if len(text) <= 60 else text[:57] + '...'}")
     return " ".join(shown)

@@ -37,7 +37,7 @@ def write(engine: Engine, path: Path) -> None:
     lines = ["<?xml version='1.0' encoding='utf-8'?>", f'<memory xmlns:{OWN[:-1]}="urn:narval">']
     everything = sorted(engine.memory, key=lambda element: element.eid or 0)
     lines += [recipewriting.written(recipe) for _name, recipe in sorted(engine.recipes.items())]
-    lines += [f"  {xmlelements.written(element)}" for element in everything if not element.private]
+    lines += [f"  {xmlelements.written(element)}" for element in everything if not type(element).private]
     for element in everything:
         if isinstance(element, Plan):
             lines += _plan_lines(element)

@@ -10,7 +10,7 @@ from lxml import etree
 
 from narval_engine import xmlelements
 from narval_engine.actions import Action, Registry
-from narval_engine.elements import Element
+from narval_engine.elements import Element, attributes_of
 from narval_engine.expressions import compiled
 from narval_engine.places import Mistake, Place
 from narval_engine.prototypes import Output, Prototype
@@ -51,6 +51,8 @@ def load(path: Path, registry: Registry, mistakes: list[Mistake]) -> None:
         mistakes.append(Mistake(f"is no XSLT: {error}", Place(str(path), getattr(error, "lineno", None) or 1)))
         return
     problems = list(prototype_mistakes(prototype, root.place, f"transformation {name!r}"))
+    if name in registry:
+        problems.append(Mistake(f"action {name!r} is there twice", root.place))
     mistakes += problems
     if not problems:
         registry.add(Action(name, _function(sheet, prototype.outputs, path), prototype, descriptions=descriptions))
@@ -72,7 +74,7 @@ def _function(
 ) -> Callable[[dict[str, Any]], dict[str, list[Element]]]:
     def transform(inputs: dict[str, Any]) -> dict[str, list[Element]]:
         result = sheet(_document(inputs))
-        return _sorted_out(_elements(etree.tostring(result), path), outputs)
+        return _sorted_out(_elements(etree.tostring(result), path), outputs, inputs)
 
     return transform
 
@@ -87,14 +89,29 @@ def _document(inputs: dict[str, Any]) -> Any:
 
 
 def _node(element: Element) -> Any:
-    plain = {name: str(value) for name, value in element.attributes().items() if isinstance(value, str | int | float)}
-    made = etree.Element(element.type)
+    """The element as a node. A type that is no name in XML is the attribute ``type`` of an ``element``."""
+    plain = {
+        name: xmlelements.legible(value) for name, value in attributes_of(element).items() if _is_plain(name, value)
+    }
+    named = xmlelements.is_name(element.type)
+    made = etree.Element(element.type if named else "element")
+    if not named:
+        plain["type"] = xmlelements.legible(element.type)
     made.text = plain.pop("text", None)
     for name, value in plain.items():
         made.set(name, value)
     children = getattr(element, "children", ())
     made.extend(_node(child) for child in children if isinstance(child, Element))
     return made
+
+
+def _fits(element: Element, output: Output, inputs: dict[str, Any]) -> bool:
+    names = [name for name in inputs if name.isidentifier() and name != output.id]
+    return all(compiled(source, names, output.id).matches(element, inputs) for source in output.match)
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    return isinstance(value, str | int | float) and xmlelements.is_name(name)
 
 
 def _elements(text: bytes, path: Path) -> list[Element]:
@@ -107,11 +124,12 @@ def _elements(text: bytes, path: Path) -> list[Element]:
     return [element for element in made if element is not None]
 
 
-def _sorted_out(elements: list[Element], outputs: tuple[Output, ...]) -> dict[str, list[Element]]:
+def _sorted_out(
+    elements: list[Element], outputs: tuple[Output, ...], inputs: dict[str, Any]
+) -> dict[str, list[Element]]:
     sorted_out: dict[str, list[Element]] = {}
     for element in elements:
-        fitting = (each for each in outputs if all(compiled(source).matches(element) for source in each.match))
-        chosen = next(fitting, outputs[0] if outputs else None)
+        chosen = next((each for each in outputs if _fits(element, each, inputs)), outputs[0] if outputs else None)
         if chosen is None:
             raise ValueError(f"the prototype has no output for <{element.type}>")
         sorted_out.setdefault(chosen.id, []).append(element)

@@ -53,6 +53,8 @@ class World:
         self._order = 0
         #: When each element was last brought or used, where anybody wants to know.
         self.touched: dict[int, float] | None = None
+        #: The states in which plans ended that are forgotten.
+        self.forgotten: set[str] = set()
         self.now = 0.0
 
     def apply(self, fact: Fact) -> None:
@@ -102,6 +104,8 @@ class World:
         plan = fact.plan
         assert plan is not None
         self.memory.put(plan)
+        # A plan is an element too, and others may wait for one, or for its end.
+        self.fresh.append(plan)
         self.plans[plan.eid or 0] = plan
         if plan.parent is not None:
             plan.parent.children[plan.parent_number] = plan
@@ -209,6 +213,7 @@ class World:
         plan = fact.plan
         assert plan is not None
         plan.state, plan.ended_at = fact.detail
+        self.fresh.append(plan)
         plan.due.clear()
         decay = plan.recipe.decay
         if decay is not None and plan.ended_at is not None:
@@ -220,6 +225,7 @@ class World:
         for element in (*fact.elements, plan):
             self.forget(element)
         self.plans.pop(plan.eid or 0, None)
+        self.forgotten.add(plan.state)
 
     def _element_added(self, fact: Fact) -> None:
         """From outside, or with ``detail`` (plan, step) an error of the engine's own."""
@@ -249,7 +255,7 @@ class World:
         """Elements that nothing has brought or used since then, and that no live plan has in its context."""
         held = {eid for plan in self.live_plans() for eid in plan.context.elements}
         old = [eid for eid, last in (self.touched or {}).items() if last <= when and eid not in held]
-        return [element for eid in old if (element := self.memory.get(eid)) is not None and not element.private]
+        return [element for eid in old if (element := self.memory.get(eid)) is not None and not type(element).private]
 
     def live_plans(self) -> list[Plan]:
         """Plans that are neither done nor failed, oldest first."""

@@ -12,9 +12,20 @@ from narval_engine.places import Mistake
 from narval_engine.xmltext import escape, quoteattr
 from narval_engine.xmltree import OWN, Node
 
-_NAME = re.compile(r"[A-Za-z_][\w.-]*\Z")
+#: Fewer names than XML allows, but all of them are names to every parser.
+_NAME = re.compile("[A-Za-z_À-ÖØ-öø-ÿ][A-Za-z_À-ÖØ-öø-ÿ0-9.-]*\\Z")
 #: What XML cannot hold even when escaped.
 _IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def is_name(text: str) -> bool:
+    """Whether a tag or an attribute may be called that."""
+    return _NAME.match(text) is not None
+
+
+def legible(value: Any) -> str:
+    """The value as text that XML can hold; what it cannot becomes a question mark."""
+    return _IMPOSSIBLE.sub("?", str(value))
 
 
 def element_of(node: Node, mistakes: list[Mistake]) -> Element | None:
@@ -73,6 +84,9 @@ def start_plan_of(node: Node, mistakes: list[Mistake]) -> tuple[str, Iterable[No
     ]
     if not node.attributes.get("recipe"):
         mistakes.append(Mistake("<start-plan> needs the attribute 'recipe'", node.place))
+    if node.text.strip():
+        said = f"unexpected text {node.text.strip()[:40]!r} in <start-plan>; elements are allowed"
+        mistakes.append(Mistake(said, node.place))
     return node.attributes.get("recipe", ""), node.children
 
 
@@ -81,12 +95,12 @@ def written(element: Element) -> str:
     plain: dict[str, str] = {}
     kept: dict[str, Any] = {}
     for name, value in element.__dict__.items():
-        simple = isinstance(value, str) and _NAME.match(name) and not _IMPOSSIBLE.search(value) and name != "eid"
+        simple = isinstance(value, str) and is_name(name) and not _IMPOSSIBLE.search(value) and name != "eid"
         (plain if simple and name not in {"text", "children"} else kept)[name] = value
     text = kept.pop("text", "") if _is_text(kept.get("text")) else ""
     parts = [f" eid={quoteattr(str(element.eid))}"] if element.eid is not None else []
     parts += [f" {name}={quoteattr(value)}" for name, value in plain.items()]
-    tag = element.type if _NAME.match(element.type) else "element"
+    tag = element.type if is_name(element.type) else "element"
     for name, value in _own(element, tag, kept):
         parts.append(f" {OWN}{name}={quoteattr(value)}")
     body = f">{escape(text)}</{tag}>" if text else "/>"

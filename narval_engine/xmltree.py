@@ -151,11 +151,12 @@ class Reading:
         if value is None:
             return None
         try:
-            found = float(int(value)) if whole else float(value)
+            # Of a whole number every digit counts.
+            found = int(value) if whole else float(value)
         except ValueError:
             found = float("nan")
         if found != found or found in {float("inf"), float("-inf")}:
             kind = "a whole number" if whole else "a number"
-            self.wrong(f"{name}={value!r} of <{node.tag}>; it is {kind}", node.place)
+            self.wrong(f"{name}={value[:60]!r} of <{node.tag}>; it is {kind}", node.place)
             return None
         return found

@@ -109,7 +109,7 @@ class _Recipes(YamlReading):
     def step(self, item: Item, name: str | None) -> Step:
         allowed = (*(() if name is not None else ("id",)), *_OF_STEP, *self.notes)
         keys = self.mapping(item, allowed, "a step", required=("target",) if name is not None else ("id", "target"))
-        attempts, memory = self.number(keys, "attempts"), self.number(keys, "memory")
+        attempts, memory = (self.number(keys, name, whole=True) for name in ("attempts", "memory"))
         backoff = self.number(keys, "backoff")
         return Step(
             id=name if name is not None else self.text(keys, "id") or "",
@@ -205,7 +205,7 @@ class _Recipes(YamlReading):
         allowed = ("in", "out", "when", "time", "priority", *(() if name is not None else ("id",)))
         keys = self.mapping(item, allowed, "a transition", required=("in", "out"))
         links = [self._link(each) for each in self._one_or_more(keys.get("in"))]
-        priority = self.number(keys, "priority")
+        priority = self.number(keys, "priority", whole=True)
         return Transition(
             id=name if name is not None else self.text(keys, "id") or f"transition {at}",
             inputs=tuple(step for step, flagged in links if not flagged),

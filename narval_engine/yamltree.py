@@ -49,7 +49,10 @@ class Item:
         """The keys, as text, with their items."""
         assert isinstance(self._node, yaml.MappingNode)
         for key, node in self._node.value:
-            yield str(_constructed(key)), Item(node, self._file)
+            value = _constructed(key)
+            # ``no`` and ``on`` are names here, and no truth values.
+            plain = isinstance(key, yaml.ScalarNode) and (value is None or isinstance(value, bool))
+            yield key.value if plain else str(value), Item(node, self._file)
 
     def children(self) -> Iterator[Item]:
         """The items of a list."""
@@ -188,14 +191,16 @@ class YamlReading:
         self.wrong(f"{name} is true or false", item)
         return None
 
-    def number(self, keys: dict[str, Item], name: str) -> float | None:
+    def number(self, keys: dict[str, Item], name: str, *, whole: bool = False) -> float | None:
         """A number; ``None`` if it is not there."""
         item = keys.get(name)
         if item is None or item.value is None:
             return None
-        if isinstance(item.value, int | float) and not isinstance(item.value, bool) and abs(item.value) < 1e15:
-            return item.value
-        self.wrong(f"{name} is a number", item)
+        kind = int if whole else int | float
+        if isinstance(item.value, kind) and not isinstance(item.value, bool) and abs(item.value) < 1e15:
+            number: float = item.value
+            return number
+        self.wrong(f"{name} is a {'whole ' if whole else ''}number", item)
         return None
 
 
