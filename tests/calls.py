@@ -31,6 +31,7 @@ class Calls:
     job: Path | str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     program: Path = BIN / "exekutir"
+    patience: float = PATIENCE
 
     @property
     def kommandir(self) -> Path:
@@ -57,7 +58,7 @@ class Calls:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=self.patience,
             **options,
         )
         said = f"exekutir {context} ended with {ended.returncode}\n{ended.stdout}\n{ended.stderr}"

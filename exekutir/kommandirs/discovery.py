@@ -47,9 +47,10 @@ def folder(job: Job) -> Path:
 def found(job: Job, generations: Generations, key: Path) -> Found:
     """The generation on which the job is registered, else the current one, else a new one; it answers.
 
-    One that was ready and does not answer any more, or is another host than before, is retired, and a new one takes
-    its place: no state is bound to it. A new one that can't be had raises ProvisioningError, UnreachableError or
-    TimeOutError, and is finished or destroyed by whoever comes next. The setup lock must be held.
+    One that was ready and does not answer any more, can't be had from its provider, or is another host than before, is
+    retired, and a new one takes its place: no state is bound to it. A new one that can't be had raises
+    ProvisioningError, UnreachableError or TimeOutError, and is finished or destroyed by whoever comes next. The setup
+    lock must be held.
     """
     deadline = job.deadline.within(float(job.setting("kommandir_timeout")))
     known = _known(job, generations)
@@ -58,7 +59,7 @@ def found(job: Job, generations: Generations, key: Path) -> Found:
             return _answering(job, known, key, deadline, patience=PATIENCE)
         except HostKeyError:
             raise
-        except (UnreachableError, AnotherHostError) as error:
+        except (UnreachableError, ProvisioningError) as error:
             deadline.check("the kommandir", host=known.name)
             told_retired(job, generations.retire(known, error.what))
     provision.demand_commands(job)  # what can't be made must not be on record as perhaps made

@@ -45,7 +45,8 @@ options: tuple[Option, ...] = (
     Option("image", "text", "", "directory of an image as `kommandir image path` says it; default: that one"),
     Option("cold", "switch", False, "boot it instead of cloning a machine that has booted"),
 )
-_RECORDS = records.Records(name)
+#: Who creates a machine may have to build the image and boot a template first.
+_RECORDS = records.Records(name, patience=900.0)
 _DISK = "disk.qcow2"
 #: Seconds for what needs no boot: waking, a script of the agent's, an answer of QEMU's; a busy machine stretches them.
 _QUICK = 120.0

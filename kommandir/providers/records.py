@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Record = dict[str, object]
 
 RECORD = "peon.json"
-#: Seconds for which another process may hold a peon.
+#: Seconds for which another process may hold a peon, where its provider does not need longer.
 PATIENCE = 120.0
 _FORMING = ".forming-"
 _LOCK = ".lock-"
@@ -37,8 +37,8 @@ def state_directory() -> str:
 class Records:
     """The records of one provider's peons, below ``state_directory()``."""
 
-    def __init__(self, provider: str) -> None:
-        self.provider = provider
+    def __init__(self, provider: str, patience: float = PATIENCE) -> None:
+        self.provider, self.patience = provider, patience
         self.directory = f"{state_directory()}/{provider}"
 
     def path(self, name: str) -> str:
@@ -50,7 +50,7 @@ class Records:
         """Hold a peon, so that nobody else changes it; children that live longer hold it on until they exec."""
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         path = f"{self.directory}/{_LOCK}{name}"
-        handle = _lock(path, name)
+        handle = _lock(path, name, self.patience)
         try:
             yield
         finally:
@@ -115,8 +115,8 @@ class Records:
         return sorted(entry for entry in whole if not entry.startswith("."))
 
 
-def _lock(path: str, name: str) -> int:
-    deadline = time.monotonic() + PATIENCE
+def _lock(path: str, name: str, patience: float) -> int:
+    deadline = time.monotonic() + patience
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -125,7 +125,7 @@ def _lock(path: str, name: str) -> int:
             os.close(handle)
             if time.monotonic() > deadline:
                 raise ProviderError(
-                    f"another process has held {name} for {PATIENCE:g} s; see who: fuser {path}"
+                    f"another process has held {name} for {patience:g} s; see who: fuser {path}"
                 ) from None
             time.sleep(0.02)
             continue

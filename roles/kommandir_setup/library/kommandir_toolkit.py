@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import json
 import os
@@ -21,16 +22,45 @@ options:
   python: {type: path, required: true, description: The Python that it gets.}
 """
 RELEASES = "/opt/exekutir"
+INCOMING = "/var/lib/exekutir/incoming"
+LOCK = "/var/lib/exekutir/toolkit.lock"
 LOG = "/var/lib/exekutir/toolkit.log"
 COMPLETE = "complete.json"
 #: What no job runs in place: compiling it would take half of the time.
 NEVER_RUN = r"/ansible_test/|/ansible/modules/|/pygments/(lexers|styles)/|/tests?/"
 #: Seconds for one program.
 LIMIT = 900
+#: Seconds after which nobody comes back for what he sent.
+ABANDONED = 7200
 
 
 class CallError(Exception):
     """A program failed; its output is in the log."""
+
+
+def complete(release):
+    """Whether all of it is there."""
+    return os.path.exists(os.path.join(RELEASES, release, COMPLETE))
+
+
+def installed_alone(release, bundle, python):
+    """Install it unless somebody else just did: this module goes on here when the exekutir that called it is killed."""
+    with open(LOCK, "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = not complete(release)
+        if done:
+            installed(release, bundle, python)
+        os.unlink(bundle)
+        sweep()
+    return done
+
+
+def sweep():
+    """Remove what killed set-ups left; what is young may be on its way."""
+    for name in os.listdir(INCOMING):
+        path = os.path.join(INCOMING, name)
+        if os.lstat(path).st_mtime < time.time() - ABANDONED and not os.path.isdir(path):
+            os.unlink(path)
 
 
 def installed(release, bundle, python):
@@ -42,7 +72,6 @@ def installed(release, bundle, python):
         json.dump({"release": release, "python": python, "time": int(time.time())}, file)
         file.flush()
         os.fsync(file.fileno())
-    os.unlink(bundle)
 
 
 def built(place, bundle, python):
@@ -89,18 +118,16 @@ def main():
         supports_check_mode=True,
     )
     release, bundle, python = (module.params[name] for name in ("release", "bundle", "python"))
-    if os.path.exists(os.path.join(RELEASES, release, COMPLETE)):
-        module.exit_json(changed=False)
     if module.check_mode:
-        module.exit_json(changed=True)
+        module.exit_json(changed=not complete(release))
     os.umask(0o022)
     try:
-        installed(release, bundle, python)
+        changed = installed_alone(release, bundle, python)
     except (CallError, subprocess.TimeoutExpired) as error:
         module.fail_json(msg=f"the toolkit {release} can't be installed: {error}\n{tail()}\nall of it, there: {LOG}")
     except OSError as error:
         module.fail_json(msg=f"the toolkit {release} can't be installed from {bundle}: {error!r}")
-    module.exit_json(changed=True)
+    module.exit_json(changed=changed)
 
 
 if __name__ == "__main__":
