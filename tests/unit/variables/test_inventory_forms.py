@@ -41,7 +41,9 @@ def of_ansible(path: Path) -> Content | None:
         return None
     own = {"inventory_file", "inventory_dir"}
     hosts = {name: {key: host.vars[key] for key in host.vars.keys() - own} for name, host in data.hosts.items()}
-    groups = {name: dict(group.vars) for name, group in data.groups.items() if group.vars}
+    # A group that is called like a host gets these too.
+    settings = {name: {key: group.vars[key] for key in group.vars.keys() - own} for name, group in data.groups.items()}
+    groups = {name: known for name, known in settings.items() if known}
     children = {name: {child.name for child in group.child_groups} for name, group in data.groups.items()}
     children["all"] -= {"ungrouped"}  # always there, also unsaid
     return hosts, groups, {name: below for name, below in children.items() if below}
