@@ -26,13 +26,12 @@ class Follower:
         self._offset = 0
         self._seen: set[tuple[str, str, str]] = set()
 
-    def take(self, events: Sequence[Event]) -> list[Event]:
-        """``events`` of this process and the news of others, in the order of their time; each is told once."""
+    def merged(self, events: Sequence[Event], news: Sequence[Event]) -> list[Event]:
+        """``events`` of this process and ``news`` that were read before, in the order of their time; each once."""
         for event in events:
             if event.get("event") == "context_started":
                 self._follow(event)
         own = [event for event in events if event.get("event") != KIND or self._is_new(event)]
-        news = self._news()
         return sorted([*own, *news], key=lambda event: str(event.get("time"))) if news else own
 
     def _follow(self, event: Event) -> None:
@@ -53,7 +52,8 @@ class Follower:
         self._seen.add(mark)
         return new
 
-    def _news(self) -> list[Event]:
+    def news(self) -> list[Event]:
+        """What came to the file since it was read last, but for what this process told and is known already."""
         if self._path is None:
             return []
         try:

@@ -19,6 +19,10 @@ _WAITING = 20_000
 _SETTLING = 2.0
 
 
+#: An event, what to call once all before it is shown, or the end.
+_Item = Event | Callable[[], None] | None
+
+
 class Painter(Protocol):
     """Shows events in one form; called by one thread alone."""
 
@@ -45,7 +49,7 @@ class Screen:
 
     def __init__(self, painter: Painter, errors: Output) -> None:
         self._painter, self._errors, self._follower = painter, errors, Follower()
-        self._queue: queue.Queue[Event | Callable[[], None] | None] = queue.Queue(_WAITING)
+        self._queue: queue.Queue[_Item] = queue.Queue(_WAITING)
         self._thread: threading.Thread | None = None
         self._broken = False
 
@@ -74,8 +78,13 @@ class Screen:
     def _work(self) -> None:
         going = True
         while going:
-            batch = self._batch()
-            events = self._follower.take([item for item in batch if isinstance(item, dict)])
+            batch = self._begun()
+            # Before the rest of the queue: whatever this process told before any of these news is in the batch then.
+            news = self._follower.news()
+            self._fill(batch)
+            if any(not isinstance(item, dict) for item in batch):  # somebody waits for all that was told so far
+                news += self._follower.news()
+            events = self._follower.merged([item for item in batch if isinstance(item, dict)], news)
             if events:
                 self._guarded(partial(self._painter.take, events))
             elif not batch:
@@ -88,16 +97,18 @@ class Screen:
                 time.sleep(self._painter.pause)
         self._guarded(self._painter.close)
 
-    def _batch(self) -> list[Event | Callable[[], None] | None]:
-        """All that waits, at least one; nothing where the painter's interval passed."""
+    def _begun(self) -> list[_Item]:
+        """What comes next; nothing where the painter's interval passed."""
         try:
-            batch = [self._queue.get(timeout=self._painter.interval)]
+            return [self._queue.get(timeout=self._painter.interval)]
         except queue.Empty:
             return []
+
+    def _fill(self, batch: list[_Item]) -> None:
+        """Add all that waits."""
         with contextlib.suppress(queue.Empty):
-            while batch[-1] is not None:
+            while not batch or batch[-1] is not None:
                 batch.append(self._queue.get_nowait())
-        return batch
 
     def _guarded(self, work: Callable[[], None]) -> None:
         if self._broken:
