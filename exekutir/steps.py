@@ -21,6 +21,11 @@ def job_validated(job: Job) -> None:
     """Raise MistakesError with every mistake in the job's files, before anything is made of them."""
     from exekutir.variables import validation
 
+    if job.path.resolve() == job.workspace.path.resolve():
+        raise UsageError(
+            f"{job.path} is the folder of the job, and can't be its workspace too",
+            hint="name another folder with --workspace; it may lie in that of the job",
+        )
     mistakes = validation.validate(job.path, workspace=job.workspace.path, extra=job.extra)
     demand_none(mistakes, hint="mend them all; `exekutir validate` looks again without doing anything")
 
@@ -90,10 +95,16 @@ def _replaced(text: str, values: Mapping[str, str]) -> str:
 
 
 def caches_filled(job: Job, kommandir: Kommandir) -> None:
-    """Fetch what all peons need once, into the workspace's cache; nothing where ``git_cache_args`` names nothing."""
-    if not job.setting("git_cache_args") or job.options.attach:
+    """Fetch what all peons need once, into the workspace's cache; nothing where nothing is named for it.
+
+    A cache does not travel: on another kommandir than before it is filled again, in the same kommandir only by setup.
+    """
+    if job.options.attach or not (job.setting("git_cache_args") or job.setting("file_cache_args")):
         return
-    kommandir.repositories_shared(job)
+    filled = [entry.data["kommandir"] for entry in job.workspace.journal.entries() if entry.action == "caches_filled"]
+    if job.context != "setup" and filled[-1:] == [kommandir.lock]:
+        return
+    kommandir.caches_shared(job)
     text = "- playbook:\n    filepath: playbooks/caches_filled.yml\n    inventory: inventory\n"
     result = kommandir.run_xn(job, text=text, deadline=job.deadline)
     kommandir.workspace_returned(job)
@@ -103,8 +114,9 @@ def caches_filled(job: Job, kommandir: Kommandir) -> None:
             "the caches can't be filled",
             why=failure.message if failure else None,
             log=failure.log if failure else None,
-            hint="mend the variable git_cache_args",
+            hint="mend the variables git_cache_args and file_cache_args",
         )
+    job.workspace.journal.append("caches_filled", kommandir=kommandir.lock)
 
 
 def good_setup_demanded(job: Job) -> None:

@@ -34,6 +34,7 @@ def run(job: Job) -> int:
     with kommandir_in_use(job) as kommandir:
         with job.phase("kommandir's workspace"):
             steps.kommandir_workspace_updated(job, kommandir)
+            steps.caches_filled(job, kommandir)
         with job.phase("job.xn"):
             return steps.job_run(job, kommandir)
 

@@ -31,7 +31,7 @@ class InPlace:
     def workspace_returned(self, job: Job) -> None:
         """Nothing: it is here."""
 
-    def repositories_shared(self, job: Job) -> None:
+    def caches_shared(self, job: Job) -> None:
         """Nothing: each job has its own cache."""
 
     def run_xn(self, job: Job, *, file: Path | None = None, text: str | None = None, deadline: Deadline) -> XnResult:

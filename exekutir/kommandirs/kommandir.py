@@ -28,8 +28,8 @@ class Kommandir(Protocol):
     def run_xn(self, job: Job, *, file: Path | None = None, text: str | None = None, deadline: Deadline) -> XnResult:
         """Run a file of its workspace (a relative path), or the text of one, for the job's context."""
 
-    def repositories_shared(self, job: Job) -> None:
-        """Have copies of what ``git_cache_args`` names for all of its jobs, as far as it can."""
+    def caches_shared(self, job: Job) -> None:
+        """Have what ``git_cache_args`` and ``file_cache_args`` name for all of its jobs, as far as it can."""
 
     def peons_released(self, job: Job, keep_until: int | None) -> list[PeonRecord]:
         """Destroy every peon that the journal of its workspace knows of; those left over come back.

@@ -104,16 +104,16 @@ class Remote:
         sync.pull()
         sync.verified()
 
-    def repositories_shared(self, job: Job) -> None:
-        """Root's copies of repositories, brought up to date; the cache of the job is filled from them."""
+    def caches_shared(self, job: Job) -> None:
+        """Root's copies of repositories and files, brought up to date; the cache of the job is filled from them."""
         command = ["host", "fill-caches", "--timeout", str(float(job.setting("git_op_timeout")))]
-        wanted = json.dumps(job.setting("git_cache_args")).encode()
+        wanted = json.dumps({name: job.setting(name) for name in ("git_cache_args", "file_cache_args")}).encode()
         try:
             told = self._as_root(job, command, stdin=wanted, deadline=job.deadline)
         except KommandirError as error:
             told = {"refused": {"all": str(error)}}
-        for repository, why in told["refused"].items():
-            job.events.emit("warning", message=f"{self.host.name} keeps no copy of {repository} for its jobs: {why}")
+        for source, why in told["refused"].items():
+            job.events.emit("warning", message=f"{self.host.name} keeps no copy of {source} for its jobs: {why}")
 
     def run_xn(self, job: Job, *, file: Path | None = None, text: str | None = None, deadline: Deadline) -> XnResult:
         """Run an xn file of the workspace there, or the text of one, detached from the connection."""

@@ -50,6 +50,9 @@ _GIT_CACHE = Record(
     required=("repo", "cachepath"),
 )
 
+#: Keys of one item of ``file_cache_args``.
+_FILE_CACHE = Record({"url": TEXT, "checksum": TEXT, "cachepath": PATH}, required=("url", "checksum", "cachepath"))
+
 _JOB = (
     Variable(
         name="uuid",
@@ -129,6 +132,15 @@ _JOB = (
         host="kommandir",
         passes=False,
         adept=True,
+    ),
+    Variable(
+        name="file_cache_args",
+        type=ListOf(_FILE_CACHE),
+        default=(),
+        meaning="Files that are fetched once into the workspace's `cache/`, as `cachepath`: packages, images and the "
+        "like. `checksum` is `sha256:` and 64 digits.",
+        host="kommandir",
+        passes=True,
     ),
     Variable(
         name="git_op_timeout",

@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     keep = actions.add_parser("keep-rootfs", help="take a tar as the root filesystem of all jobs' peons")
     keep.add_argument("tar", type=Path, metavar="TAR", help="compressed by gzip or not; it is removed in the end")
     fill = actions.add_parser(
-        "fill-caches", help="copy repositories for all jobs; standard input: git_cache_args, as JSON"
+        "fill-caches",
+        help="fetch repositories and files for all jobs; standard input: git_cache_args and file_cache_args",
     )
     fill.add_argument("--timeout", type=float, metavar="SECONDS", default=1800.0, help="for all of it (1800)")
     return parser
@@ -77,12 +78,19 @@ def _perform(asked: argparse.Namespace) -> dict[str, Any]:
 def _filled(text: str, seconds: float) -> dict[str, Any]:
     from kommandir.deadline import Deadline
     from kommandir.errors import UsageError
-    from kommandir.hosting import mirrors
+    from kommandir.hosting import files, mirrors
 
     try:
         wanted = json.loads(text)
     except ValueError as error:
         raise UsageError("standard input is no JSON", why=str(error)) from error
-    if not isinstance(wanted, list):
-        raise UsageError("standard input is no list", hint="give the value of `git_cache_args`, as JSON")
-    return mirrors.fill(wanted, places.Places(), deadline=Deadline.after(seconds))
+    deadline = Deadline.after(seconds)
+    answer: dict[str, Any] = {"ready": [], "refused": {}}
+    for name, fill in (("git_cache_args", mirrors.fill), ("file_cache_args", files.fill)):
+        entries = wanted.get(name) or [] if isinstance(wanted, dict) else None
+        if not isinstance(entries, list):
+            raise UsageError(f"standard input has no list `{name}`", hint="give both variables as a mapping of JSON")
+        told = fill(entries, places.Places(), deadline=deadline) if entries else {"ready": [], "refused": {}}
+        answer["ready"] += told["ready"]
+        answer["refused"].update(told["refused"])
+    return answer

@@ -54,6 +54,11 @@ class Places:
         return self.cache / "git"
 
     @property
+    def files(self) -> Path:
+        """Packages, images and the like, each named by its SHA-256."""
+        return self.cache / "files"
+
+    @property
     def homes(self) -> Path:
         """The workspaces."""
         return self.root / "home"

@@ -37,6 +37,11 @@ def test_a_bundled_job_that_is_misspelt(calls: Calls) -> None:
     mistake(calls, "quickstrat", "quickstart")
 
 
+def test_a_workspace_that_is_the_folder_of_the_job(calls: Calls, job: Path) -> None:
+    calls.job = calls.workspace = job
+    mistake(calls, f"{job} is the folder of the job")
+
+
 def test_a_file_as_job(calls: Calls, tmp_path: Path) -> None:
     calls.job = tmp_path / "file"
     calls.job.write_text("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
@@ -14,7 +15,7 @@ import pytest
 from kommandir.journal import FILE_NAME, Journal
 from tests.calls import PATIENCE, Calls
 from tests.faults.conftest import SLOW_RUN, job_with_peons, slow_run
-from tests.kommandirs import containers, current, killed, lost, on_podman, registered, until, users, wait_for
+from tests.kommandirs import containers, current, inside, killed, lost, on_podman, registered, until, users, wait_for
 
 Make = Callable[..., Calls]
 
@@ -43,13 +44,15 @@ def test_a_job_goes_on_when_its_kommandir_is_killed_and_when_it_is_lost(
     until(calls, "task_started", task="Time passes")
     wait_for(lambda: peons_known(calls), "what is known of peons comes back while the kommandir still lives")
     own = current(state)
+    checksum = inside(state, own, "sha256sum", "/etc/debian_version").split()[0]
+    cached = {"url": "file:///etc/debian_version", "checksum": f"sha256:{checksum}", "cachepath": "version"}
     killed(state, own)
     _, said = setup.communicate(timeout=PATIENCE)
     assert setup.returncode == 5, said
     assert peons_known(calls)
 
     (folder / "peon_setup.yml").write_text(slow_run(0))
-    calls("setup")
+    calls("setup", "-e", json.dumps({"file_cache_args": [cached]}))
     assert current(state) == own, "its provider started it again"
     run = calls.started("run")
     until(calls, "task_started", context="run", task="Time passes")
@@ -58,6 +61,9 @@ def test_a_job_goes_on_when_its_kommandir_is_killed_and_when_it_is_lost(
     assert run.returncode == 5, said
     assert own in said
 
+    # A new one has the workspace and, filled again, the cache, but not the peons that were inside of the old one.
+    calls("run", code=4)
+    assert inside(state, current(state), "ls", f"/home/{calls.uuid}/cache") == "version"
     calls("cleanup")
     assert peon_states(calls) == {"destroyed"}
     assert current(state) != own, "what its provider told under its name was another host"

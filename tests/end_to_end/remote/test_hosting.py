@@ -191,7 +191,7 @@ def test_repositories_are_copied_once_for_all_jobs(shared_kommandir: SetUpKomman
     serve = "git daemon --detach --pid-file=/run/git.pid --base-path=/srv --export-all --listen=127.0.0.1"
     shared_kommandir.said(f"{serve} >/dev/null 2>&1; until git ls-remote {url} >/dev/null 2>&1; do sleep 0.1; done")
     wanted = [{"repo": url, "cachepath": "it", "version": "v1"}]
-    filled = shared_kommandir.host("fill-caches", stdin=json.dumps(wanted))
+    filled = shared_kommandir.host("fill-caches", stdin=json.dumps({"git_cache_args": wanted}))
     assert filled == {"ready": [url], "refused": {}}
     # With its server gone, it can only be the copy.
     shared_kommandir.said(f"kill $(cat /run/git.pid); rm -r {place}")
@@ -210,4 +210,5 @@ def test_repositories_are_copied_once_for_all_jobs(shared_kommandir: SetUpKomman
         assert "changed=0" in shared_kommandir.said(play, user=job)
         assert shared_kommandir.said("git -C cache/it remote get-url origin", user=job) == url
         assert shared_kommandir.said("git -C cache/it log --format=%s", user=job) == "one"
-    assert list(shared_kommandir.host("fill-caches", stdin=json.dumps(wanted))["refused"]) == [url]
+    again = shared_kommandir.host("fill-caches", stdin=json.dumps({"git_cache_args": wanted}))
+    assert list(again["refused"]) == [url]

@@ -26,8 +26,17 @@ def test_the_reference_has_every_action_with_its_options(checkout: Path, action:
             assert [*option.option_strings, str(option.metavar)][0] in row
 
 
-@pytest.mark.parametrize("text", ["no JSON", '{"repo": "x"}', '[{"cachepath": "x"}]', "[3]"])
-def test_what_is_no_list_of_repositories_is_a_mistake(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[3]",
+        '{"git_cache_args": 3}',
+        '{"git_cache_args": [{"cachepath": "x"}]}',
+        '{"file_cache_args": [{"url": "https://example.org/x", "checksum": "sha256:1"}]}',
+    ],
+)
+def test_what_names_nothing_to_fetch_is_a_mistake(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     with pytest.raises(UsageError):
         command.main(["fill-caches"])
