@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 USAGE = 2
 _WAITS = 3
+#: The plans did what they did, but what was asked for besides could not be written.
+_UNWRITTEN = 1
 _SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 #: Seconds that running steps have to end after a signal.
 _GRACE = 5.0
@@ -49,6 +51,7 @@ class _Version(argparse.Action):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit code."""
+    _fill_streams()
     options = _parser().parse_args(arguments)
     try:
         return _command(options)
@@ -59,6 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+
+
+def _fill_streams() -> None:
+    """Has something in the place of each standard stream that is closed, so that no file gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 -- as long as the process
+            if stream.fileno() != number:
+                os.dup2(stream.fileno(), number)
+            setattr(sys, name, stream)
 
 
 def _command(options: argparse.Namespace) -> int:
@@ -191,8 +205,21 @@ def _on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
             signal.signal(number, old)
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
-    raise _EndedError(number)
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[Callable[[], None]]:
+    """A signal raises _EndedError; what this gives raises it again where a module has caught it."""
+    came: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        raise _EndedError(number)
+
+    def look() -> None:
+        if came:
+            raise _EndedError(came[0])
+
+    with _on_signals(end):
+        yield look
 
 
 def _say(text: str) -> None:
@@ -200,8 +227,9 @@ def _say(text: str) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with _output_kept() as out, _on_signals(_end):
+    with _output_kept() as out, _ended_by_signals() as look:
         loaded = _load(options)
+        look()
         if loaded is None:
             return USAGE
         journal = _journal(options, loaded)
@@ -290,21 +318,45 @@ def _drive(engine: Engine, options: argparse.Namespace, journal: Journal | None,
             watching.watch(engine, sys.stdin, lambda: bool(caught))
         else:
             engine.run()
-    if getattr(options, "save", None) is not None:
-        from narval_engine import savedmemory
+    told = report.exit_code(engine)
+    _note_end(journal, told)
+    code = _SIGNALS[signal.Signals(caught[0])] if caught else told
+    saved = getattr(options, "save", None) is None or _save(engine, options.save)
+    printed = _print(report.as_json(engine) if options.format == "json" else report.as_text(engine), out)
+    return code if saved and printed else code or _UNWRITTEN
 
-        savedmemory.write(engine, options.save)
-    code = report.exit_code(engine)
-    _note_end(journal, code)
-    print(report.as_json(engine) if options.format == "json" else report.as_text(engine), file=out)
-    return _SIGNALS[signal.Signals(caught[0])] if caught else code
+
+def _save(engine: Engine, path: Path) -> bool:
+    from narval_engine import savedmemory
+    from narval_engine.encoding import EncodingError
+
+    try:
+        savedmemory.write(engine, path)
+    except (OSError, EncodingError) as error:
+        _say(f"{path}: memory cannot be saved: {error}")
+        return False
+    return True
+
+
+def _print(text: str, out: TextIO) -> bool:
+    try:
+        print(text, file=out, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _say(f"the report cannot be written: {error}; all else has been done")
+        # What is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        return False
+    return True
 
 
 def _resume(options: argparse.Namespace) -> int:
     from narval_engine import homejournal, resuming
 
-    with _output_kept() as out, _on_signals(_end):
+    with _output_kept() as out, _ended_by_signals() as look:
         loaded = _load(options)
+        look()
         if loaded is None:
             return USAGE
         path = options.journal or options.home / homejournal.NAME

@@ -30,6 +30,11 @@ from narval_engine.xmltext import quoteattr
 from narval_engine.xmltree import OWN, Node
 
 _RECORD = "record"
+#: Of table 12; what a plan has of them and its recipe has too must be the same.
+_ATTRIBUTES = (
+    *("recipename", "start_step", "end_step", "restart", "decay"),
+    *("eid", "parent_plan", "parent_step", "state"),
+)
 
 
 def write(engine: Engine, path: Path) -> None:
@@ -42,10 +47,19 @@ def write(engine: Engine, path: Path) -> None:
         if isinstance(element, Plan):
             lines += _plan_lines(element)
     lines.append("</memory>\n")
+    text = "\n".join(lines)
+    if path.exists() and not path.is_file():
+        # A device or a pipe: to be written to, and not to be replaced.
+        path.write_text(text, encoding="utf-8")
+    else:
+        _replace(path.resolve(), text)
+
+
+def _replace(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
@@ -102,9 +116,12 @@ def reserve(engine: Engine, nodes: list[Node]) -> None:
     """Keeps the numbers of saved plans for them."""
     memory = engine.memory
     for node in nodes:
-        eid = node.attributes.get("eid", "")
-        if eid.isascii() and eid.isdigit():
-            memory.next_eid = max(memory.next_eid, int(eid) + 1)
+        memory.next_eid = max(memory.next_eid, _eid(node) + 1)
+
+
+def _eid(node: Node) -> int:
+    eid = node.attributes.get("eid", "")
+    return int(eid) if eid.isascii() and eid.isdigit() else 0
 
 
 def restore(engine: Engine, nodes: list[Node]) -> None:
@@ -114,7 +131,8 @@ def restore(engine: Engine, nodes: list[Node]) -> None:
     """
     mistakes: list[Mistake] = []
     made: list[Plan] = []
-    for node in nodes:
+    # Whoever called a plan is older than it.
+    for node in sorted(nodes, key=_eid):
         try:
             made.append(_plan(engine, node))
         except (KeyError, ValueError, IndexError, TypeError) as error:
@@ -131,22 +149,15 @@ def restore(engine: Engine, nodes: list[Node]) -> None:
 
 
 def _plan(engine: Engine, node: Node) -> Plan:
-    name, world = node.attributes.get("recipename", ""), engine.machine.world
-    program = engine.machine.programs.get(name)
-    if program is None:
-        raise ValueError(f"there is no recipe {name!r}")
-    parent = number = None
-    if "parent_plan" in node.attributes:
-        parent = world.plans[int(node.attributes["parent_plan"])]
-        number = parent.program.step_numbers[node.attributes.get("parent_step", "")]
-    plan = Plan(program, parent, -1 if number is None else number)
+    world = engine.machine.world
+    plan, parent, number = _begun(engine, node)
     if "eid" in node.attributes:
         plan.eid = int(node.attributes["eid"])
     eid = world.memory.number(plan)
     if not world.memory.put(plan):
         raise ValueError(f"there is an element with the eid {eid}")
     world.plans[eid] = plan
-    if parent is not None and number is not None:
+    if parent is not None:
         parent.children[number] = plan
     plan.state = _known("plan", node.attributes.get("state", READY), PLAN_STATES)
     _states(plan, node)
@@ -156,6 +167,29 @@ def _plan(engine: Engine, node: Node) -> Plan:
         if not element.outdated:
             plan.context.add(element)
     return plan
+
+
+def _begun(engine: Engine, node: Node) -> tuple[Plan, Plan | None, int]:
+    """The plan of a node as it was made, with its parent and the number of the step there that it is the target of."""
+    unknown = [name for name in node.attributes if name not in _ATTRIBUTES]
+    if unknown:
+        raise ValueError(f"unknown attribute {unknown[0]!r} of <plan>; allowed are {', '.join(_ATTRIBUTES)}")
+    name = node.attributes.get("recipename", "")
+    program = engine.machine.programs.get(name)
+    if program is None:
+        raise ValueError(f"there is no recipe {name!r}")
+    parent, number = None, -1
+    if "parent_plan" in node.attributes:
+        said, step = node.attributes["parent_plan"], node.attributes.get("parent_step", "")
+        parent = engine.machine.world.plans.get(int(said))
+        if parent is None or step not in parent.program.step_numbers:
+            raise ValueError(f"there is no step {step!r} of a plan {said}, of which it is the target")
+        number = parent.program.step_numbers[step]
+    plan = Plan(program, parent, number)
+    for name, own in (("start_step", plan.start_step), ("end_step", plan.end_step)):
+        if node.attributes.get(name, own) != own:
+            raise ValueError(f"its {name} is {node.attributes[name]!r}, and {own!r} in the recipe")
+    return plan, parent, number
 
 
 def _known(what: str, state: str, states: tuple[str, ...]) -> str:
@@ -172,7 +206,11 @@ def _there(engine: Engine, eid: int) -> Element:
 
 
 def _states(plan: Plan, node: Node) -> None:
-    steps = {child.attributes.get("id"): child.own.get("state") for child in node.children if child.tag == "step"}
+    steps = {
+        child.attributes.get("id"): child.own.get("state") or child.attributes.get("state")
+        for child in node.children
+        if child.tag == "step"
+    }
     ways = {child.attributes.get("id"): child.attributes.get("state") for child in node.children}
     plan.step_states = [_known("step", steps.get(step.id) or TODO, STEP_STATES) for step in plan.program.steps]
     plan.transition_states = [

@@ -31,7 +31,11 @@ def load(path: Path, registry: Registry, mistakes: list[Mistake]) -> None:
     the first output that it matches. It can read no file, reach no network and write nothing.
     """
     name = path.stem if "." in path.stem else f"{_GROUP}.{path.stem}"
-    text = path.read_bytes()
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        mistakes.append(Mistake(f"cannot be read: {error.strerror}", Place(str(path), 1)))
+        return
     root = parsed(text, str(path), mistakes)
     if root is None:
         return
