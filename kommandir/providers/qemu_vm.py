@@ -21,6 +21,7 @@ from kommandir.providers import (
     vm_control,
     vm_guest,
     vm_image,
+    vm_lent_image,
     vm_process,
     vm_socket,
     vm_template,
@@ -44,6 +45,7 @@ options: tuple[Option, ...] = (
     Option("uplink", "switch", False, "reach the outside, but never this host (needs pasta)"),
     Option("image", "text", "", "directory of an image as `kommandir image path` says it; default: that one"),
     Option("cold", "switch", False, "boot it instead of cloning a machine that has booted"),
+    Option("kommandir", "switch", False, "a host for jobs: its users may have machines of their own inside it"),
 )
 #: Who creates a machine may have to build the image and boot a template first.
 _RECORDS = records.Records(name, patience=900.0)
@@ -123,6 +125,7 @@ def _form(request: Request, machine: vm_command.Machine, template: str) -> Recor
         "cpus": machine.cpus,
         "disk": request.number("disk"),
         "uplink": bool(request.options["uplink"]),
+        "kommandir": bool(request.options["kommandir"]),
         "boots": 0,
     }
     public_key = ssh.read_public_key(request.text("public_key"))
@@ -191,6 +194,7 @@ def _wake(peon: str, record: Record) -> None:
         if _number(record, "disk") > vm_image.SIZE:
             control.execute("block_resize", deadline, device="disk", size=_number(record, "disk") << 30)
         _introduce(peon, record, agent, deadline, woken=True)
+        _lend_image(record, control, agent)
     _await_ssh(directory, deadline)
 
 
@@ -247,7 +251,17 @@ def _boot(peon: str, record: Record) -> None:
             raise ProviderError(f"the machine did not boot within {vm_template.BOOT:g} s: {words}") from error
         if first:
             _introduce(peon, record, agent, time.monotonic() + _QUICK, woken=False)
+        _lend_image(record, control, agent)
     _await_ssh(directory, deadline)
+
+
+def _lend_image(record: Record, control: vm_control.Control, agent: vm_control.Agent) -> None:
+    if not record.get("kommandir"):
+        return
+    try:
+        vm_lent_image.lend(control, agent, str(record["image"]), time.monotonic() + _QUICK)
+    except TimeoutError:
+        raise ProviderError(f"the machine did not take the image for its own machines within {_QUICK:g} s") from None
 
 
 def _await_ssh(directory: str, deadline: float) -> None:
@@ -354,7 +368,8 @@ def _listed(peon: str) -> Record | None:
         return None
     state = "half" if record.get("state") != "complete" else "running" if _runs(record) else "stopped"
     known = {key: record.get(key) for key in ("uuid", "expires", "created")}
-    return {"name": peon, **known, "state": state, "provider": name}
+    kind = {"kommandir": True} if record.get("kommandir") else {}
+    return {"name": peon, **known, "state": state, "provider": name, **kind}
 
 
 def why_not() -> str | None:

@@ -10,7 +10,7 @@ import subprocess
 import time
 import zlib
 
-from kommandir.providers import processes, rootfs_cache, vm_image
+from kommandir.providers import processes, vm_image
 from kommandir.providers.faults import ProviderError
 
 PROGRAM = "qemu-system-x86_64"
@@ -20,6 +20,8 @@ CONTROL, AGENT = 3, 4
 SSH_PORT = 2222
 #: Seconds within which a kernel under KVM must have said its first word, and its last.
 _FIRST_WORD, _LAST_WORD = 15.0, 60.0
+#: How often as long where QEMU translates the code of this very host, which shows its machines a KVM all the same.
+_TRANSLATED = 8
 _VERDICT = "accelerator.json"
 
 
@@ -113,7 +115,7 @@ def accelerator(image: str) -> str:
     """`kvm` where a guest's kernel really comes up with it, else `tcg`; tried once a boot of this host."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
-    path = f"{rootfs_cache.cache_directory()}/vm/{_VERDICT}"
+    path = f"{vm_image.workshop()}/{_VERDICT}"
     wanted = {"boot": _boot(), "qemu": version()}
     try:
         with open(path, encoding="utf-8") as file:
@@ -156,9 +158,10 @@ def _comes_up(image: str) -> bool:
 
 def _speaks(output: int) -> bool:
     began = time.monotonic()
+    factor = _TRANSLATED if "QEMU TCG CPU" in _flags() else 1
     heard = b""
     while b"Kernel panic" not in heard:
-        left = began + (_LAST_WORD if heard else _FIRST_WORD) - time.monotonic()
+        left = began + factor * (_LAST_WORD if heard else _FIRST_WORD) - time.monotonic()
         if left <= 0 or not select.select([output], [], [], left)[0]:
             return False
         said = os.read(output, 65536)

@@ -6,7 +6,7 @@ import json
 import os
 import zlib
 
-from kommandir.providers import rootfs_cache, vm_guest
+from kommandir.providers import records, rootfs_cache, vm_guest
 from kommandir.providers.faults import ProviderError, ProviderUsageError
 
 #: On top of what a peon needs: what boots a machine, and what it needs to be a kommandir with peons of its own.
@@ -57,6 +57,13 @@ def current() -> str:
 
         image.build()
     return os.path.realpath(link)
+
+
+def workshop() -> str:
+    """Where what is made of images lies: beside them, or with this user's hosts where the cache is for reading only."""
+    beside = f"{rootfs_cache.cache_directory()}/vm"
+    shared = os.path.isdir(beside) and not os.access(beside, os.W_OK)
+    return f"{records.state_directory()}/vm" if shared else beside
 
 
 def checked(path: str) -> str:

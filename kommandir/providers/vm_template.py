@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import time
 
-from kommandir.providers import processes, rootfs_cache, vm_command, vm_control, vm_guest, vm_image, vm_process
+from kommandir.providers import processes, vm_command, vm_control, vm_guest, vm_image, vm_process
 from kommandir.providers.faults import ProviderError
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ def _directory(machine: Machine) -> str:
         image = hashlib.sha256(file.read()).hexdigest()[:12]
     size = f"{machine.memory}-{machine.cpus}-{machine.accelerator}"
     name = f"template-{image}-{size}-{vm_command.kind(machine)}-{_FORMAT}"
-    return f"{rootfs_cache.cache_directory()}/vm/{name}"
+    return f"{vm_image.workshop()}/{name}"
 
 
 def _whole(directory: str) -> bool:

@@ -125,6 +125,7 @@ def test_a_job_on_a_virtual_machine(calls: Calls) -> None:
     assert [one["state"] for one in generations(calls.state)] == ["ready"]
     assert _peons(calls) == {"up"}
     assert calls.uuid in machine.said("ls /home")
+    _its_jobs_can_have_machines_inside_it(calls, machine)
 
     machine.turn_clock(DAY)
     before = len(calls.events())
@@ -175,6 +176,15 @@ def _killed_while_it_is_set_up(calls: Calls, machine: Machine) -> int:
     assert machine.folders() == [current(calls.state)]
     assert running({half}) == set(), "the half-made machine was replaced"
     return int(machine.record()["pid"])
+
+
+def _its_jobs_can_have_machines_inside_it(calls: Calls, machine: Machine) -> None:
+    """Its own image is lent to it; a machine inside takes minutes without KVM, so none is made here."""
+    program = "EXEKUTIR_CACHE=/var/cache/exekutir /opt/exekutir/*/bin/kommandir"
+    script = f"qemu-img info --backing-chain $({program} image path)/disk.qcow2; {program} provider call qemu describe"
+    said = machine.said(f"su {calls.uuid} -s /bin/sh -c '{script}'")
+    assert "/dev/disk/by-id/virtio-exekutir-image" in said
+    assert "available: true" in said
 
 
 def _peons(calls: Calls) -> set[str]:
