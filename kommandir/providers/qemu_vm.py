@@ -188,7 +188,7 @@ def _wake(peon: str, record: Record) -> None:
     machine = _machine(record)
     machine.ram, machine.waits = f"{template}/{vm_template.RAM}", True
     _start(peon, record, machine)
-    deadline = time.monotonic() + _QUICK
+    deadline = time.monotonic() + vm_command.stretched(_QUICK)
     with contextlib.closing(vm_control.Agent(directory)) as agent, _control(directory, deadline) as control:
         vm_template.load(control, template, deadline)
         if _number(record, "disk") > vm_image.SIZE:
@@ -213,7 +213,7 @@ def _introduce(peon: str, record: Record, agent: vm_control.Agent, deadline: flo
     try:
         agent.run(growth + vm_guest.script(identity, woken=woken), deadline)
     except TimeoutError:
-        raise ProviderError(f"the machine's agent did not answer within {_QUICK:g} s") from None
+        raise ProviderError(f"the machine's agent did not answer within {vm_command.stretched(_QUICK):g} s") from None
 
 
 def _identity(peon: str, record: Record) -> vm_guest.Identity:
@@ -242,15 +242,17 @@ def _boot(peon: str, record: Record) -> None:
     first = record["state"] != "complete"
     _start(peon, record, _machine(record))
     agent = vm_control.Agent(directory)
-    deadline = time.monotonic() + vm_template.BOOT
+    deadline = time.monotonic() + vm_command.stretched(vm_template.BOOT)
     with contextlib.closing(agent), _control(directory, deadline) as control:
         try:
             agent.await_ready(deadline)
         except (TimeoutError, ProviderError) as error:
             words = vm_template.last_words(directory, control)
-            raise ProviderError(f"the machine did not boot within {vm_template.BOOT:g} s: {words}") from error
+            raise ProviderError(
+                f"the machine did not boot within {vm_command.stretched(vm_template.BOOT):g} s: {words}"
+            ) from error
         if first:
-            _introduce(peon, record, agent, time.monotonic() + _QUICK, woken=False)
+            _introduce(peon, record, agent, time.monotonic() + vm_command.stretched(_QUICK), woken=False)
         _lend_image(record, control, agent)
     _await_ssh(directory, deadline)
 
@@ -259,9 +261,11 @@ def _lend_image(record: Record, control: vm_control.Control, agent: vm_control.A
     if not record.get("kommandir"):
         return
     try:
-        vm_lent_image.lend(control, agent, str(record["image"]), time.monotonic() + _QUICK)
+        vm_lent_image.lend(control, agent, str(record["image"]), time.monotonic() + vm_command.stretched(_QUICK))
     except TimeoutError:
-        raise ProviderError(f"the machine did not take the image for its own machines within {_QUICK:g} s") from None
+        raise ProviderError(
+            f"the machine did not take the image for its own machines within {vm_command.stretched(_QUICK):g} s"
+        ) from None
 
 
 def _await_ssh(directory: str, deadline: float) -> None:

@@ -20,7 +20,8 @@ CONTROL, AGENT = 3, 4
 SSH_PORT = 2222
 #: Seconds within which a kernel under KVM must have said its first word, and its last.
 _FIRST_WORD, _LAST_WORD = 15.0, 60.0
-#: How often as long where QEMU translates the code of this very host, which shows its machines a KVM all the same.
+#: How often as long everything may take where this very host is a machine whose code QEMU translates; such a host
+#: has a KVM all the same, which QEMU emulates.
 _TRANSLATED = 8
 _VERDICT = "accelerator.json"
 
@@ -111,6 +112,11 @@ def _flags() -> str:
         return "".join(sorted({line for line in file if re.match(r"(flags|model name|microcode)\b", line)}))
 
 
+def stretched(seconds: float) -> float:
+    """How long something may take on this host that takes so long at most on another one."""
+    return seconds * (_TRANSLATED if "QEMU TCG CPU" in _flags() else 1)
+
+
 def accelerator(image: str) -> str:
     """`kvm` where a guest's kernel really comes up with it, else `tcg`; tried once a boot of this host."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
@@ -158,10 +164,9 @@ def _comes_up(image: str) -> bool:
 
 def _speaks(output: int) -> bool:
     began = time.monotonic()
-    factor = _TRANSLATED if "QEMU TCG CPU" in _flags() else 1
     heard = b""
     while b"Kernel panic" not in heard:
-        left = began + factor * (_LAST_WORD if heard else _FIRST_WORD) - time.monotonic()
+        left = began + stretched(_LAST_WORD if heard else _FIRST_WORD) - time.monotonic()
         if left <= 0 or not select.select([output], [], [], left)[0]:
             return False
         said = os.read(output, 65536)

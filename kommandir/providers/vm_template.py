@@ -163,7 +163,7 @@ def _freeze(machine: Machine, new: str) -> None:
 
 
 def _settle_and_save(new: str) -> None:
-    deadline = time.monotonic() + BOOT
+    deadline = time.monotonic() + vm_command.stretched(BOOT)
     agent = vm_control.Agent(new)
     with contextlib.closing(agent), contextlib.closing(vm_control.Control(new, deadline)) as control:
         try:
@@ -184,7 +184,7 @@ def last_words(directory: str, control: vm_control.Control) -> str:
 
 def _save(control: vm_control.Control, path: str) -> None:
     """Stop the machine, write its state, and end it."""
-    deadline = time.monotonic() + _QUICK
+    deadline = time.monotonic() + vm_command.stretched(_QUICK)
     control.execute("stop", deadline)
     control.ignore_shared(deadline)
     state = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
