@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -110,6 +111,19 @@ def inside(state: Path, container: str, *words: str) -> str:
 def process_of(state: Path, container: str) -> str:
     """The number of the first process of a podman kommandir, by which its namespaces can be entered."""
     return podman_engine.Engine(f"{state}/podman").demand("inspect", "--format", "{{.State.Pid}}", container)
+
+
+def lay_wire(state: Path, container: str, wire: str, net: str) -> None:
+    """Lay a wire from this host (``net``.1) into a podman kommandir (``net``.2); it goes with either end."""
+    pid = process_of(state, container)
+    for words in (
+        ["ip", "link", "add", wire, "type", "veth", "peer", "name", "wire0", "netns", pid],
+        ["ip", "address", "add", f"{net}.1/24", "dev", wire],
+        ["ip", "link", "set", wire, "up"],
+        ["nsenter", "-t", pid, "-n", "ip", "address", "add", f"{net}.2/24", "dev", "wire0"],
+        ["nsenter", "-t", pid, "-n", "ip", "link", "set", "wire0", "up"],
+    ):
+        subprocess.run(words, check=True)
 
 
 def killed(state: Path, container: str) -> None:

@@ -54,7 +54,7 @@ def found(job: Job, generations: Generations, key: Path) -> Found:
     """
     deadline = job.deadline.within(float(job.setting("kommandir_timeout")))
     known = _known(job, generations)
-    if known is not None and known.state != CREATING:
+    while known is not None and known.state != CREATING:
         try:
             return _answering(job, known, key, deadline, patience=PATIENCE)
         except HostKeyError:
@@ -62,6 +62,9 @@ def found(job: Job, generations: Generations, key: Path) -> Found:
         except (UnreachableError, ProvisioningError) as error:
             deadline.check("the kommandir", host=known.name)
             told_retired(job, generations.retire(known, error.what))
+        # Another job that was there may have begun the next one already.
+        following = generations.current()
+        known = following if following is not None and following.number != known.number else None
     provision.demand_commands(job)  # what can't be made must not be on record as perhaps made
     fresh = generations.begin(_provider(job))
     return _answering(job, fresh, key, deadline, patience=deadline.remaining())

@@ -247,8 +247,9 @@ def _first(boot: Boot, holds: dict[str, str], tell: int, heard: int) -> None:
             os._exit(0)
         tell = _become_clean(boot, holds, tell)
         os.execve(_INIT[0], _INIT, _ENVIRONMENT)
-    except FileNotFoundError:
-        _say(tell, f"error the root filesystem has no {_INIT[0]}: it needs the packages that kommandir.rootfs installs")
+    except FileNotFoundError as error:
+        lacks = f"the root filesystem has no {_INIT[0]}: it needs the packages that kommandir.rootfs installs"
+        _say(tell, f"error {lacks if error.filename == _INIT[0] else _explained(error)}")
     except BaseException as error:  # noqa: BLE001 - a forked child must not run the launcher's code; the text is raised there
         _say(tell, f"error {_explained(error)}")
     finally:

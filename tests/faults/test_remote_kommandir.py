@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,8 +15,21 @@ import pytest
 
 from kommandir.journal import FILE_NAME, Journal
 from tests.calls import PATIENCE, Calls
+from tests.faults import cloud as clouds
 from tests.faults.conftest import SLOW_RUN, job_with_peons, slow_run
-from tests.kommandirs import containers, current, inside, killed, lost, on_podman, registered, until, users, wait_for
+from tests.kommandirs import (
+    containers,
+    current,
+    inside,
+    killed,
+    lay_wire,
+    lost,
+    on_podman,
+    registered,
+    until,
+    users,
+    wait_for,
+)
 
 Make = Callable[..., Calls]
 
@@ -30,9 +44,15 @@ def peons_known(calls: Calls) -> bool:
     return records >= {"one", "two"} and peon_states(calls) == {"up"}
 
 
+@pytest.fixture
+def cloud() -> Iterator[tuple[int, set[str]]]:
+    with clouds.opened() as opened:
+        yield opened
+
+
 @pytest.mark.timeout(1500)
 def test_a_job_goes_on_when_its_kommandir_is_killed_and_when_it_is_lost(
-    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path, cloud: tuple[int, set[str]]
 ) -> None:
     state = kommandir_state
     folder = job_with_peons(tmp_path / "job", SLOW_RUN)
@@ -54,6 +74,12 @@ def test_a_job_goes_on_when_its_kommandir_is_killed_and_when_it_is_lost(
     (folder / "peon_setup.yml").write_text(slow_run(0))
     calls("setup", "-e", json.dumps({"file_cache_args": [cached]}))
     assert current(state) == own, "its provider started it again"
+    wire, net = f"y{os.getpid() % 100000}", f"10.214.{os.getpid() % 250}"
+    port, hosts = cloud
+    outside = remote_calls("outside", clouds.job(tmp_path / "outside_job", f"http://{net}.1:{port}"))
+    lay_wire(state, own, wire, net)
+    outside("setup")
+    assert len(hosts) == 1
     run = calls.started("run")
     until(calls, "task_started", context="run", task="Time passes")
     lost(state, own)
@@ -64,6 +90,9 @@ def test_a_job_goes_on_when_its_kommandir_is_killed_and_when_it_is_lost(
     # A new one has the workspace and, filled again, the cache, but not the peons that were inside of the old one.
     calls("run", code=4)
     assert inside(state, current(state), "ls", f"/home/{calls.uuid}/cache") == "version"
+    lay_wire(state, current(state), wire, net)
+    outside("cleanup")
+    assert hosts == set(), "a peon that outlived the kommandir of its set-up is destroyed by the next one"
     calls("cleanup")
     assert peon_states(calls) == {"destroyed"}
     assert current(state) != own, "what its provider told under its name was another host"

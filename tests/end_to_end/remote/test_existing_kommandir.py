@@ -16,7 +16,7 @@ from kommandir import yamlfile
 from kommandir.providers import podman_engine, ssh
 from tests.calls import BIN, PATIENCE, Calls
 from tests.faults.conftest import SLOW_RUN, job_with_peons
-from tests.kommandirs import prefix, until
+from tests.kommandirs import lay_wire, prefix, until
 
 Make = Callable[..., Calls]
 
@@ -63,17 +63,8 @@ def wired(tmp_path: Path) -> Iterator[Wired]:
 
 def _connected(state: Path, name: str, key: Path, wire: str, host_key: str) -> Wired:
     """Lay a wire into the container, and have an SSH server listen at its other end."""
-    engine = podman_engine.Engine(f"{state}/podman")
-    pid = engine.demand("inspect", "--format", "{{.State.Pid}}", name).strip()
     net = f"10.213.{os.getpid() % 250}"
-    for words in (
-        ["ip", "link", "add", wire, "type", "veth", "peer", "name", "wire0", "netns", pid],
-        ["ip", "address", "add", f"{net}.1/24", "dev", wire],
-        ["ip", "link", "set", wire, "up"],
-        ["nsenter", "-t", pid, "-n", "ip", "address", "add", f"{net}.2/24", "dev", "wire0"],
-        ["nsenter", "-t", pid, "-n", "ip", "link", "set", "wire0", "up"],
-    ):
-        subprocess.run(words, check=True)
+    lay_wire(state, name, wire, net)
     made = Wired(state, name, f"{net}.2", host_key, key, wire)
     made.inside("/usr/sbin/sshd", "-f", f"{ssh.FOLDER}/sshd_config", "-o", "Port=22")
     return made
