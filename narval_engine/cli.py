@@ -108,9 +108,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--recipe", metavar="GROUP.NAME", help="also start a plan of this recipe")
     _common(run)
     run.add_argument("--save", type=Path, metavar="FILE", help="write memory to a file in the end, as a memory.xml")
-    run.add_argument(
-        "--watch", action="store_true", help="go on, and take elements from standard input, XML, one a line"
-    )
     kept = run.add_mutually_exclusive_group()
     kept.add_argument("--journal", type=Path, metavar="FILE", help="the journal (default: DIR/data/journal.sqlite)")
     kept.add_argument("--no-journal", action="store_true", help="keep nothing from which `narval resume` could go on")
@@ -143,6 +140,9 @@ def _home(parser: argparse.ArgumentParser, meaning: str) -> None:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--watch", action="store_true", help="go on, and take elements from standard input, XML, one a line"
+    )
     parser.add_argument("--workers", type=int, default=32, help="how many actions run at the same time")
     parser.add_argument("--strict", action="store_true", help="refuse to choose between elements that fit alike")
 
@@ -312,7 +312,7 @@ def _drive(engine: Engine, options: argparse.Namespace, journal: Journal | None,
         engine.cancel(signal.Signals(number).name, grace=_GRACE)
 
     with _on_signals(stop):
-        if getattr(options, "watch", False):
+        if options.watch:
             from narval_engine import watching
 
             watching.watch(engine, sys.stdin, lambda: bool(caught))

@@ -103,13 +103,19 @@ def _check(home: Home) -> None:
     known: dict[str, Recipe] = {}
     for recipe in home.recipes:
         other = known.setdefault(recipe.full_name, recipe)
-        if other is not recipe and recipewriting.written(other) != recipewriting.written(recipe):
+        if other is not recipe and not _copied(other, recipe):
             home.mistakes.append(
                 Mistake(f"recipe {recipe.full_name!r} is there twice; the other is at {other.place}", recipe.place)
             )
     home.recipes = list(known.values())
     for recipe in home.recipes:
         home.mistakes += mistakes_of(recipe, home.registry.get, known)
+
+
+def _copied(one: Recipe, other: Recipe) -> bool:
+    """Whether they are the same from two places: a memory that was saved has the recipes of its home too."""
+    folders = {Path(each.place.file).parent for each in (one, other) if each.place is not None}
+    return len(folders) == 2 and recipewriting.written(one) == recipewriting.written(other)
 
 
 def read_memory(path: Path, home: Home) -> None:

@@ -30,7 +30,7 @@ from narval_engine.plans import (
     WAIT_TIME,
     Plan,
 )
-from narval_engine.programs import MEMORY, PRODUCED, Program, StepProgram, argument_value
+from narval_engine.programs import MEMORY, Program, StepProgram, argument_value
 from narval_engine.reach import Reach
 from narval_engine.recipes import Computed, Given
 from narval_engine.snapshots import Snapshot, changed, snapshot
@@ -402,8 +402,6 @@ class Machine:
         transition = plan.program.transitions[number]
         if transition.error_handling:
             self.tell(Fact("plan_failed", plan, number))
-        elif any(pattern.last <= PRODUCED for pattern in transition.conditions):
-            self.tell(Fact("transition_impossible", plan, number))
         else:
             plan.transition_states[number] = WAIT_CONDITION
             self.world.room.enter(plan, number)

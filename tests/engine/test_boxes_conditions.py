@@ -6,6 +6,15 @@ from tests.engine.blackbox import Box, box, check, named
 from tests.engine.homes import HomeOnDisk, link, recipe, step
 from tests.engine.test_boxes_inputs import MEMORY, TWICE, A, X, chain, condition
 
+CHANGING = """
+from narval_engine import action, input
+
+@action
+@input("i", "elmt.v == 'prev'")
+def now(inputs):
+    inputs["i"].v = "now"
+"""
+
 B, C, D, E = (step(name, "M.noop") for name in "bcde")
 NEVER = '<time years="9000"/>'
 PAST = '<time years="1999"/>'
@@ -164,11 +173,20 @@ CONDITIONS = [
     ),
     box("to plan waits", *chain(A, B, inside=condition(to_context="plan")), memory=MEMORY, code=3),
     box(
-        "to step cannot be met later",
+        "to step waits",
         *chain(A, B, inside=condition(to_context="step")),
+        given='<x v="plan"/>',
         memory=MEMORY,
-        code=1,
-        plans="g.r failed",
+        code=3,
+        steps="a=done b=todo",
+    ),
+    box(
+        "to step, and another plan changes what is there",
+        *chain(step("a", "M.mkx"), B, inside=condition('elmt.v == "now"', to_context="step")),
+        modules={"O": CHANGING},
+        others=(recipe("c", step("n", "M.noop"), step("o", "O.now"), link("t", "n", "o", condition())),),
+        then=('<start-plan recipe="g.c"/>',),
+        plans="g.r done, g.c done",
     ),
     box(
         "from memory",

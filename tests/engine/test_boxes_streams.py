@@ -149,3 +149,23 @@ def test_saved_plans_in_any_order(place: HomeOnDisk) -> None:
     assert code == 0, err
     assert told is not None
     assert [plan["state"] for plan in told["plans"]] == ["done", "done"]
+
+
+def test_what_waits_may_be_resumed_as_a_service(place: HomeOnDisk) -> None:
+    condition = '<condition><match>elmt.type == "x"</match></condition>'
+    place.recipes(recipe("r", step("a", "M.noop"), step("b", "M.x"), link("t", "a", "b", condition)))
+    assert place.told()[0] == 3
+    resume = [part.replace("run", "resume") if part == "run" else part for part in narval(place, "--watch")]
+    done = subprocess.run(resume, input='<x v="1"/>\n', capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["plans"][0]["steps"] == {"a": "history", "b": "done"}
+
+
+def test_a_recipe_is_there_once(place: HomeOnDisk) -> None:
+    """Another one of its name is a mistake, were it the same; but a memory that was saved has the home's own."""
+    saved = place.directory / "data" / "memory.xml"
+    assert place.told("--save", str(saved))[0] == 0
+    assert "<recipe" in saved.read_text()
+    assert place.told()[0] == 0
+    place.recipes(recipe("r", step("a", "M.noop")), file="more.xml")
+    assert "recipe 'g.r' is there twice" in place.refused()
