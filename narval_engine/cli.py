@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit code."""
     _fill_streams()
     options = _parser().parse_args(arguments)
+    options.for_good = arguments is None
     try:
         return _command(options)
     except _EndedError as end:
@@ -182,8 +183,11 @@ def _report_to(descriptor: int) -> TextIO:
 
 
 @contextlib.contextmanager
-def _output_kept() -> Iterator[TextIO]:
-    """Gives standard output to the report alone: what modules and actions print goes to standard error."""
+def _output_kept(*, for_good: bool) -> Iterator[TextIO]:
+    """Gives standard output to the report alone: what modules and actions print goes to standard error.
+
+    ``for_good``: also what they print when the process ends.
+    """
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -191,7 +195,8 @@ def _output_kept() -> Iterator[TextIO]:
         with contextlib.redirect_stdout(sys.stderr), _report_to(os.dup(kept)) as report:
             yield report
     finally:
-        os.dup2(kept, 1)
+        if not for_good:
+            os.dup2(kept, 1)
         os.close(kept)
 
 
@@ -227,7 +232,7 @@ def _say(text: str) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with _output_kept() as out, _ended_by_signals() as look:
+    with _output_kept(for_good=options.for_good) as out, _ended_by_signals() as look:
         loaded = _load(options)
         look()
         if loaded is None:
@@ -354,7 +359,7 @@ def _print(text: str, out: TextIO) -> bool:
 def _resume(options: argparse.Namespace) -> int:
     from narval_engine import homejournal, resuming
 
-    with _output_kept() as out, _ended_by_signals() as look:
+    with _output_kept(for_good=options.for_good) as out, _ended_by_signals() as look:
         loaded = _load(options)
         look()
         if loaded is None:

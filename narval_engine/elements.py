@@ -49,6 +49,9 @@ class Element:
         NAMES[cls.__name__] = cls
 
     def __init__(self, type: str | None = None, /, **attributes: Any) -> None:  # noqa: A002 -- positional only
+        if type is None and self.__class__ is Element and isinstance(attributes.get("type"), str):
+            # Element(type="mail") says the same as Element("mail").
+            type = attributes.pop("type")  # noqa: A001 -- the public keyword
         self._begin(self.claimed_type if type is None else type)
         self.__dict__.update(attributes)
 

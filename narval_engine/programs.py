@@ -131,7 +131,7 @@ class StepProgram:
     def _prototype(action: Action | None, source: Step) -> Prototype:
         if action is None:
             return Prototype()
-        return action.prototype.narrowed(source.inputs, source.outputs).settled()
+        return action.prototype.narrowed(source.inputs, source.outputs, source.context).settled()
 
     def _problem(self, source: Step, action: Action | None) -> tuple[str, str] | None:
         if action is None and not self.is_recipe:

@@ -11,6 +11,8 @@ from narval_engine.places import Mistake, Place
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 #: The areas that ``from_context`` and ``to_context`` name, nearest first (manual I.5.2).
 CONTEXTS = ("step", "plan", "parent_plan", "memory")
+#: From where and to where is looked; ``None``: not said.
+Context = tuple[str | None, str | None]
 #: Where decorators keep what they say about a function, until it is registered.
 DECLARED_INPUTS = "_narval_inputs"
 DECLARED_OUTPUTS = "_narval_outputs"
@@ -61,6 +63,12 @@ def _matches(matches: Sequence[str], kind: str | None, more: str | Sequence[str]
     return (*((f"elmt.type == {kind!r}",) if kind is not None else ()), *matches, *extra)
 
 
+def _name(value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r}: the id of an input or output is text")
+    return value
+
+
 def _flag(value: bool | str | None) -> bool | None:
     """Also the words of the XML."""
     if isinstance(value, str):
@@ -84,7 +92,7 @@ def input(
 ) -> Input:
     """An input of an action, as a value or as a decorator of its function. ``type="x"`` is short for a match on it."""
     return Input(
-        id,
+        _name(id),
         _matches(matches, type, match),
         list=_flag(list),
         optional=_flag(optional),
@@ -105,7 +113,9 @@ def output(
     outdates: str | None = None,
 ) -> Output:
     """An output of an action, as a value or as a decorator of its function."""
-    return Output(id, _matches(matches, type, match), list=_flag(list), optional=_flag(optional), outdates=outdates)
+    return Output(
+        _name(id), _matches(matches, type, match), list=_flag(list), optional=_flag(optional), outdates=outdates
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +125,17 @@ class Prototype:
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...] = ()
 
-    def narrowed(self, inputs: Sequence[Input], outputs: Sequence[Output]) -> Prototype:
-        """This prototype with what a step says: matches add up, table 1 says what is overridden, the rest stays."""
+    def narrowed(
+        self, inputs: Sequence[Input], outputs: Sequence[Output], context: Context = (None, None)
+    ) -> Prototype:
+        """This prototype with what a step says: matches add up, table 1 says what is overridden, the rest stays.
+
+        ``context`` is where all inputs look of which the step does not say it.
+        """
         said_in = {entry.id: entry for entry in inputs}
         said_out = {entry.id: entry for entry in outputs}
         return Prototype(
-            tuple(_narrowed_input(own, said_in.get(own.id)) for own in self.inputs),
+            tuple(_narrowed_input(own, said_in.get(own.id), context) for own in self.inputs),
             tuple(_narrowed_output(own, said_out.get(own.id)) for own in self.outputs),
         )
 
@@ -178,7 +193,7 @@ def _overridden(own: bool | None, said: bool | None, overridable: bool) -> bool:
     return said if said is not None and held is overridable else held
 
 
-def _narrowed_input(own: Input, said: Input | None) -> Input:
+def _narrowed_input(own: Input, said: Input | None, context: Context) -> Input:
     if said is None:
         said = Input(own.id)
     return Input(
@@ -188,8 +203,8 @@ def _narrowed_input(own: Input, said: Input | None) -> Input:
         optional=_overridden(own.optional, said.optional, True),
         use=_overridden(own.use, said.use, False),
         outdates=_overridden(own.outdates, said.outdates, False),
-        from_context=said.from_context or own.from_context or CONTEXTS[0],
-        to_context=said.to_context or own.to_context or CONTEXTS[-1],
+        from_context=said.from_context or context[0] or own.from_context or CONTEXTS[0],
+        to_context=said.to_context or context[1] or own.to_context or CONTEXTS[-1],
         place=said.place or own.place,
     )
 

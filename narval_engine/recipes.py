@@ -8,7 +8,7 @@ from typing import Any
 
 from narval_engine.elements import CLASSES, Element
 from narval_engine.places import Place
-from narval_engine.prototypes import Input, Output
+from narval_engine.prototypes import Context, Input, Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class Transition:
 class Step:
     """A step (manual table 5): ``target`` is the "group.name" of an action, or of a recipe if ``type`` is "recipe".
 
+    ``context`` is where inputs look that do not say so themselves, from and to.
     ``deadline`` (seconds), ``attempts`` with ``backoff`` (seconds before the second, doubled each time), ``memory``
     (MiB) and ``cpu`` (seconds) limit what the step may take; all of them are ours, the manual has none. ``notes`` are
     further keys, name and text, of those who read the same file; the engine passes them over.
@@ -95,6 +96,7 @@ class Step:
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...] = ()
     foreach: str | None = None
+    context: Context = (None, None)
     deadline: float | None = None
     attempts: int = 1
     backoff: float = 1.0

@@ -57,6 +57,8 @@ def _step(step: Step) -> Iterator[str]:
         cpu=step.cpu,
     )
     yield f"  <step{said}>"
+    if any(step.context):
+        yield f"    <context{_attributes(from_context=step.context[0], to_context=step.context[1])}/>"
     if step.arguments:
         yield "    <arguments>"
         for given in step.arguments:

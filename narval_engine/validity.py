@@ -86,7 +86,7 @@ def _of_action_step(step: Step, action: Action) -> Iterator[Mistake]:
         twice = {entry.id for at, entry in enumerate(own) if entry.id in {each.id for each in own[:at]}}
         yield from (Mistake(f"step {step.id!r} names the {kind} {name!r} twice", step.place) for name in sorted(twice))
     yield from action.prototype.objections(step.inputs, step.outputs, f"action {step.target!r}")
-    narrowed = action.prototype.narrowed(step.inputs, step.outputs)
+    narrowed = action.prototype.narrowed(step.inputs, step.outputs, step.context)
     yield from prototype_mistakes(narrowed, step.place, f"step {step.id!r}")
     if step.foreach is None:
         return

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from narval_engine.calendars import FIELDS
 from narval_engine.elements import Element
 from narval_engine.places import Mistake, PlacedText
-from narval_engine.prototypes import Input, Output
+from narval_engine.prototypes import CONTEXTS, Context, Input, Output
 from narval_engine.recipes import Computed, Condition, Recipe, Step, Time, Transition
 from narval_engine.xmlelements import element_of
 from narval_engine.xmltree import Node, Reading, parsed
@@ -62,16 +62,16 @@ class _Recipes(Reading):
         given = self.attributes(node, ("id", "type", "target"), ("foreach", *ours, *self.notes))
         children = self.children(node, "arguments", "input", "output", "context")
         memory = self.number(node, "memory", whole=True)
-        context = self._context(node)
         backoff, attempts = self.number(node, "backoff"), self.number(node, "attempts", whole=True)
         return Step(
             id=given.get("id", ""),
             target=given.get("target", ""),
             type=given.get("type", "action"),
             arguments=tuple(each for child in children if child.tag == "arguments" for each in self.arguments(child)),
-            inputs=tuple(self.input(child, context) for child in children if child.tag == "input"),
+            inputs=tuple(self.input(child) for child in children if child.tag == "input"),
             outputs=tuple(self.output(child) for child in children if child.tag == "output"),
             foreach=given.get("foreach"),
+            context=self._context(node),
             deadline=self.number(node, "deadline"),
             attempts=1 if attempts is None else int(attempts),
             backoff=1.0 if backoff is None else backoff,
@@ -83,6 +83,7 @@ class _Recipes(Reading):
 
     def arguments(self, node: Node) -> list[Element | Computed]:
         self.attributes(node, ())
+        self.children(node, *(child.tag for child in node.children))
         return [given for child in node.children if (given := self.given(child)) is not None]
 
     def given(self, node: Node) -> Element | Computed | None:
@@ -96,8 +97,9 @@ class _Recipes(Reading):
             element.eid = None
         return element
 
-    def input(self, node: Node, context: dict[str, str] | None = None) -> Input:
-        given = {**(context or {}), **self.attributes(node, ("id",), _INPUT)}
+    def input(self, node: Node) -> Input:
+        given = self.attributes(node, ("id",), _INPUT)
+        first, last = self._area(node)
         return Input(
             given.get("id", ""),
             self.matches(node),
@@ -105,8 +107,8 @@ class _Recipes(Reading):
             optional=self.yes_no(node, "optional"),
             use=self.yes_no(node, "use"),
             outdates=self.yes_no(node, "outdates"),
-            from_context=given.get("from_context"),
-            to_context=given.get("to_context"),
+            from_context=first,
+            to_context=last,
             place=node.place,
         )
 
@@ -130,7 +132,14 @@ class _Recipes(Reading):
             found.append(PlacedText(child.text.strip(), child.place))
         return tuple(found)
 
-    def _context(self, node: Node) -> dict[str, str]:
+    def _area(self, node: Node) -> Context:
+        """Where it looks, from and to; ``None`` where it does not say."""
+        for name in _CONTEXT:
+            if node.attributes.get(name) == "":
+                self.wrong(f"{name}='' of <{node.tag}>; it is one of {', '.join(CONTEXTS)}", node.place)
+        return node.attributes.get("from_context"), node.attributes.get("to_context")
+
+    def _context(self, node: Node) -> Context:
         """The ``context`` child of a step or a transition: where its inputs or conditions look unless they say so."""
         contexts = [child for child in node.children if child.tag == "context"]
         for child in contexts:
@@ -138,7 +147,7 @@ class _Recipes(Reading):
             self.children(child)
         if len(contexts) > 1:
             self.wrong(f"<{node.tag}> has one <context> at most", contexts[1].place)
-        return dict(contexts[0].attributes) if contexts else {}
+        return self._area(contexts[0]) if contexts else (None, None)
 
     def transition(self, node: Node) -> Transition:
         given = self.attributes(node, ("id",), ("priority",))
@@ -166,13 +175,14 @@ class _Recipes(Reading):
         self.children(node)
         return PlacedText(given.get("idref", ""), node.place), bool(self.yes_no(node, "on_error"))
 
-    def condition(self, node: Node, context: dict[str, str]) -> Condition:
-        given = {**context, **self.attributes(node, (), ("use", *_CONTEXT))}
+    def condition(self, node: Node, context: Context) -> Condition:
+        self.attributes(node, (), ("use", *_CONTEXT))
+        first, last = self._area(node)
         return Condition(
             self.matches(node),
             use=bool(self.yes_no(node, "use")),
-            from_context=given.get("from_context"),
-            to_context=given.get("to_context"),
+            from_context=context[0] if first is None else first,
+            to_context=context[1] if last is None else last,
             place=node.place,
         )
 

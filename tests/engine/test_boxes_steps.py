@@ -39,6 +39,27 @@ def test_table_1(attribute: str, own: str, said: str, legal: bool, home: HomeOnD
 
 NARROWED = [
     box(
+        "a context of the step holds for all of its inputs",
+        *chain(step("a", "M.mkx"), step("b", "M.x", '<context from_context="plan"/>')),
+        given='<x v="plan"/>',
+        calls="a() b(i=x:plan)",
+    ),
+    box(
+        "an input may say otherwise than the context",
+        *chain(step("a", "M.mkx"), step("b", "M.x", '<context from_context="plan"/>' + reading(from_context="step"))),
+        given='<x v="plan"/>',
+        calls="a() b(i=x:prev)",
+    ),
+    box(
+        "a context that is none", step("a", "M.x", reading(from_context="")), code=2, says="from_context='' of <input>"
+    ),
+    box(
+        "arguments that are text",
+        step("a", "M.noop", "<arguments>text</arguments>"),
+        code=2,
+        says="unexpected text 'text'",
+    ),
+    box(
         "a step adds a match",
         step("a", "M.x", reading().replace("/>", "><match>elmt.v == '2'</match></input>")),
         given='<x v="1"/><x v="2"/>',

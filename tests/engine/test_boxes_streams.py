@@ -169,3 +169,31 @@ def test_a_recipe_is_there_once(place: HomeOnDisk) -> None:
     assert place.told()[0] == 0
     place.recipes(recipe("r", step("a", "M.noop")), file="more.xml")
     assert "recipe 'g.r' is there twice" in place.refused()
+
+
+def test_what_a_module_prints_last_is_not_the_report(place: HomeOnDisk) -> None:
+    place.module("Bye", "import atexit, os\natexit.register(print, 'bye')\natexit.register(os.write, 1, b'bye')\n")
+    done = subprocess.run(narval(place), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["plans"][0]["state"] == "done"
+    assert done.stderr.count("bye") == 2
+
+
+def test_the_type_of_an_element_may_be_given_by_its_name(place: HomeOnDisk) -> None:
+    place.module(
+        "T",
+        "from narval_engine import Element, action, output\n"
+        "@action\n@output('o', 'elmt.type == \"y\"')\ndef make(inputs):\n    return {'o': Element(type='y', v='1')}\n",
+    )
+    place.recipes(recipe("r", step("a", "T.make")))
+    code, told, err = place.told()
+    assert code == 0, err
+    assert told is not None
+    assert [(each["type"], each["attributes"]) for each in told["memory"]] == [("y", {"v": "1"})]
+
+
+def test_an_id_is_text(place: HomeOnDisk) -> None:
+    place.module("T", "from narval_engine import input\n\n\n@input(5, 'True')\ndef make(inputs):\n    pass\n")
+    err = place.refused()
+    assert "T.py:4" in err
+    assert "the id of an input or output is text" in err
