@@ -34,6 +34,11 @@ class Places:
         return self.root / "var/lib/exekutir/reaped.json"
 
     @property
+    def clock(self) -> Path:
+        """What the clock was when it was first looked at, gone with the host's boot."""
+        return self.root / "run/exekutir-clock"
+
+    @property
     def jobs(self) -> Path:
         """A folder a job, its user's own: state and runs."""
         return self.root / "var/lib/exekutir/jobs"

@@ -23,26 +23,47 @@ from kommandir.hosting.records import READY, Record
 EVERY = 600.0
 #: Seconds that one job's peons may take.
 PATIENCE = 600.0
+#: Seconds by which a clock is put right that is not wrong.
+SKEW = 300.0
 
 
 def reap(accounts: Accounts) -> dict[str, Any]:
     """Destroy every peon of a job's user whose lease has ended; the answer is kept for ``status`` too.
 
     The answer: at (seconds since the epoch), destroyed and failed ("USER: PROVIDER NAME"), refused (lines: users whose
-    peons could not be looked at). Raises LockError while another process does the same.
+    peons could not be looked at). Where the clock was turned since the host's boot no lease can be judged, so none is.
+    Raises LockError while another process does the same.
     """
     told: dict[str, Any] = {"at": time.time(), "destroyed": [], "failed": [], "refused": []}
     file = accounts.places.reaped
     with locking.held(file.with_suffix(".lock"), "the reaping of peons", patience=0.0):
-        for record in accounts.records.all():
+        turned = clock_turned(accounts.places)
+        judged = abs(turned) <= SKEW
+        if not judged:
+            told["refused"].append(
+                f"the clock was turned by {turned:.0f} s since the boot, so no lease is judged by it"
+            )
+        for record in accounts.records.all() if judged else ():
             if record.state == READY and _may_have_peons(record, accounts.places):
                 _reaped(record, accounts.places, told)
         atomic.write(file, json.dumps(told), durable=False)
     return told
 
 
+def clock_turned(places: Places) -> float:
+    """By how many seconds the clock was put ahead since this was asked first after the boot; below 0: back."""
+    ahead = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    try:
+        return ahead - float(places.clock.read_text())
+    except (FileNotFoundError, ValueError):
+        places.clock.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(places.clock, f"{ahead}\n", durable=False)
+        return 0.0
+
+
 def begin(places: Places) -> bool:
     """Start that in a process of its own where nobody has done it lately; whether it was started. Waits for nothing."""
+    clock_turned(places)  # from the first job on, as peons come after it
     with contextlib.suppress(FileNotFoundError):
         if time.time() - places.reaped.stat().st_mtime < EVERY:
             return False

@@ -125,6 +125,12 @@ def test_peons_whose_leases_ended_go_when_the_next_job_comes(
     shared_kommandir.add(comes)
     assert shared_kommandir.host("status")["reaped"] == told
     assert shared_kommandir.host("reap")["destroyed"] == []
+    # By a clock that was turned since the first job came no lease is judged.
+    shared_kommandir.said("cp /run/exekutir-clock /run/kept; echo 86400 >/run/exekutir-clock")
+    [why] = shared_kommandir.host("reap")["refused"]
+    assert "the clock was turned by" in why
+    shared_kommandir.said("mv /run/kept /run/exekutir-clock")
+    assert shared_kommandir.host("reap")["refused"] == []
 
 
 def test_a_user_that_nobody_asks_for_is_purged(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
