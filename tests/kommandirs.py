@@ -133,14 +133,18 @@ def killed(state: Path, container: str) -> None:
 
 def lost(state: Path, container: str) -> None:
     """Take a podman kommandir away with its disks: what its provider makes in its place is another host."""
-    podman_engine.Engine(f"{state}/podman").demand("rm", "--force", "--time", "0", "--volumes", container)
+    engine = podman_engine.Engine(f"{state}/podman")
+    command = ("rm", "--force", "--ignore", "--time", "0", "--volumes", container)
+    # Its mounts may be busy for a moment after its processes are gone.
+    wait_for(lambda: engine.call(*command).returncode == 0, f"{container} can't be removed")
 
 
-def until(calls: Calls, kind: str, *, after: int = 0, **wanted: str) -> None:
-    """Wait until the job's events tell something, beyond the ``after`` first of them."""
+def until(calls: Calls, kind: str, *, after: int = 0, call: subprocess.Popen[str] | None = None, **wanted: str) -> None:
+    """Wait until the job's events tell something, beyond the ``after`` first of them; ``call`` must go on meanwhile."""
 
     def told() -> bool:
         events = calls.events()[after:] if (calls.results / "events.jsonl").exists() else []
+        assert call is None or call.poll() is None, call.communicate()[1]
         return any(
             event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()) for event in events
         )
