@@ -64,16 +64,16 @@ def test_a_kommandir_that_dies_before_and_in_its_set_up_is_finished_by_the_next_
 
     seen = len(calls.events())
     setup = calls.started("setup")
-    until(calls, "task_started", after=seen, task="They are installed beside older releases")
+    until(calls, "task_started", after=seen, task="It is installed beside older releases")
     killed(state, first(state))
     code, said = ended(setup)
-    assert (code, "it can't be set up: They are installed beside older releases" in said) == (3, True), said
+    assert (code, "it can't be set up: It is installed beside older releases" in said) == (3, True), said
     assert "run the same command again" in said
 
     # The exekutir is killed, and then its provider finds another host: what was half set up is not gone on with.
     seen = len(calls.events())
     setup = calls.started("setup")
-    until(calls, "task_started", after=seen, task="They are installed beside older releases")
+    until(calls, "task_started", after=seen, task="It is installed beside older releases")
     setup.kill()
     ended(setup)
     flag.touch()
