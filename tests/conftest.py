@@ -31,6 +31,20 @@ _FOREIGN_NAMES = frozenset({"WORKSPACE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "
 _KEPT = frozenset({"EXEKUTIR_CACHE"})
 
 
+#: A test that may take as many seconds begins first, or the others would be over long before it is.
+_LONG = 2000.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that take minutes first; the others keep their order."""
+
+    def is_short(item: pytest.Item) -> bool:
+        marker = item.get_closest_marker("timeout")
+        return marker is None or float(marker.args[0]) < _LONG
+
+    items.sort(key=is_short)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes out of the environment whatever the caller's shell would add to a test."""
