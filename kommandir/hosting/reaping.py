@@ -13,7 +13,7 @@ from typing import Any
 
 from kommandir import atomic, process
 from kommandir.deadline import Deadline
-from kommandir.errors import LockError, UsageError
+from kommandir.errors import ExekutirError
 from kommandir.hosting import environment, locking
 from kommandir.hosting.accounts import Accounts
 from kommandir.hosting.places import Places
@@ -112,7 +112,7 @@ def _reaped(record: Record, places: Places, told: dict[str, Any]) -> None:
         report = json.loads(outcome.stdout)
         told["destroyed"] += [f"{user}: {_named(each)}" for each in report["destroyed"]]
         told["failed"] += [f"{user}: {_named(each)}: {each['why']}" for each in report["failed"]]
-    except (OSError, ValueError, KeyError, TypeError, LockError, UsageError) as error:
+    except (ExekutirError, OSError, ValueError, KeyError, TypeError) as error:
         told["refused"].append(f"{user}: {error}")
 
 
