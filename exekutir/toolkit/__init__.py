@@ -84,7 +84,7 @@ class Toolkit:
         this host where not named. Raises KommandirError where a wheel is not to be had, LockError, TimeOutError,
         StoppedError.
         """
-        target = Target(python, machine or platform.machine(), libc or "-".join(platform.libc_ver()))
+        target = _target(python, machine, libc)
         folder = self.cache / "releases" / self.release / target.label
         if (folder / REQUIREMENTS).exists():
             return folder
@@ -123,7 +123,7 @@ class Toolkit:
         The parameters and errors are those of ``wheelhouse``.
         """
         folder = self.wheelhouse(python, machine, libc, deadline=deadline, cancellation=cancellation)
-        target = Target(python, machine or platform.machine(), libc or "-".join(platform.libc_ver()))
+        target = _target(python, machine, libc)
         tar = folder.parent / f"{folder.name}.tar.gz"
         moment = deadline or Deadline.never()
         if not tar.exists():
@@ -182,6 +182,11 @@ class Toolkit:
                 new.rename(folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+
+def _target(python: str, machine: str | None, libc: str | None) -> Target:
+    """What it is made for; this host's where nothing is named."""
+    return Target(python, machine or platform.machine(), libc or "-".join(platform.libc_ver()))
 
 
 def _swept(folder: Path, kept: int) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from kommandir import atomic
 from kommandir.deadline import Deadline
 from kommandir.errors import ExekutirError, KommandirError, UsageError
 from kommandir.hosting import locking
@@ -67,8 +68,7 @@ def _ensured(url: str, file: Path, deadline: Deadline) -> None:
     with locking.held(file.parent / f".{file.name}.lock", f"the file {file.name}", passing=True):
         if file.exists():
             return
-        for left in file.parent.glob(f".{file.name}.new-*"):
-            left.unlink()
+        atomic.sweep(file)
         try:
             with _new(file) as (new, stream):
                 checksum = _fetched(url, stream, deadline)
@@ -84,8 +84,8 @@ def _ensured(url: str, file: Path, deadline: Deadline) -> None:
 
 @contextlib.contextmanager
 def _new(file: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A new file beside it, closed to all others, which is removed unless it was renamed."""
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.new-", dir=file.parent)
+    """A new file beside it, named as ``atomic`` does, closed to all others; removed unless it was renamed."""
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".new", dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield Path(name), stream

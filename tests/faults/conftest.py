@@ -32,10 +32,10 @@ def slow_run(seconds: float) -> str:
 QUICK_RUN = slow_run(0.1)
 
 
-def job_with_peons(folder: Path, run: str) -> Path:
-    """Write a job with two namespace peons, the default set-up and cleanup, and ``run`` as its playbook."""
+def job_with_peons(folder: Path, run: str, peons: str = PEONS) -> Path:
+    """Write a job with peons (two of namespaces), the default set-up and cleanup, and ``run`` as its playbook."""
     (folder / "inventory").mkdir(parents=True)
-    (folder / "inventory" / "peons").write_text(PEONS)
+    (folder / "inventory" / "peons").write_text(peons)
     (folder / "run.yml").write_text(run)
     return folder
 

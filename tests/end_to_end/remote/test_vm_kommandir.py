@@ -24,6 +24,7 @@ from kommandir.journal import FILE_NAME, Journal
 from kommandir.providers import qemu_vm, vm_template
 from tests.calls import Calls
 from tests.end_to_end.providers.callers import running
+from tests.faults.conftest import job_with_peons
 from tests.kommandirs import current, generations, prefix, registered, until, wait_for
 
 #: Seconds that a call may take on a busy host without KVM.
@@ -102,10 +103,7 @@ class Machine:
 def calls(tmp_path: Path) -> Iterator[Calls]:
     """Calls of a job with one namespace peon, with a qemu kommandir; nothing of it all is left."""
     vm_template.ensure(qemu_vm.machine_of(str(image.build())))
-    state, job = tmp_path / "state", tmp_path / "job"
-    (job / "inventory").mkdir(parents=True)
-    (job / "inventory" / "peons").write_text(PEONS)
-    (job / "run.yml").write_text(RUN)
+    state, job = tmp_path / "state", job_with_peons(tmp_path / "job", RUN, PEONS)
     variables = {"kommandir_groups": ["qemu"], "kommandir_name_prefix": prefix(state), "reconnect_timeout": 3}
     calls = Calls(tmp_path / "ws", state, job, {"EXEKUTIR_EXTRA_VARS": json.dumps(variables)}, patience=PATIENCE)
     yield calls

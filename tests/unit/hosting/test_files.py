@@ -89,7 +89,7 @@ def test_what_not_everybody_may_fetch_is_refused(tmp_path: Path, url: str) -> No
 def test_what_a_killed_call_left_is_swept(tmp_path: Path, server: str) -> None:
     places = Places(tmp_path)
     places.files.mkdir(parents=True)
-    (places.files / f".{SUM}.new-x").write_text("half")
+    (places.files / f".{SUM}.x.new").write_text("half")
     fill(places, f"{server}/it")
     assert [path.name for path in places.files.iterdir()] == [SUM]
 
