@@ -1,7 +1,7 @@
 """What a provider knows of its peons: a directory a peon, with a record that is written before any effect.
 
-The directory of a peon appears in one step, with its record in it, and its record goes last, so that whatever a killed
-process leaves is listed and can be destroyed.
+The directory of a peon appears in one step, with its record in it, and goes in one step, when nothing but the record is
+left, so that whatever a killed process leaves of a peon is listed with its job and can be destroyed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ Record = dict[str, object]
 RECORD = "peon.json"
 #: Seconds for which another process may hold a peon, where its provider does not need longer.
 PATIENCE = 120.0
-_FORMING = ".forming-"
+#: Names of directories that hold nothing of a peon but its record: before it is there, and when it is gone.
+_FORMING, _GONE = ".forming-", ".gone-"
 _LOCK = ".lock-"
 
 
@@ -52,6 +53,7 @@ class Records:
         path = f"{self.directory}/{_LOCK}{name}"
         handle = _lock(path, name, self.patience)
         try:
+            self._sweep(name)
             yield
         finally:
             # Only the holder unlinks, and whoever waited looks whether the name is still its file.
@@ -61,10 +63,8 @@ class Records:
 
     def read(self, name: str) -> Record | None:
         """The record of a peon; {} where its directory has none that can be read, None where there is no directory."""
-        for directory in (self.path(name), self.path(f"{_FORMING}{name}")):
-            if os.path.isdir(directory):
-                return _read(f"{directory}/{RECORD}")
-        return None
+        directory = self.path(name)
+        return _read(f"{directory}/{RECORD}") if os.path.isdir(directory) else None
 
     def owned(self, name: str, uuid: str) -> Record | None:
         """The record of a peon that must be the job's; raises ProviderUsageError when another job has that name."""
@@ -92,18 +92,27 @@ class Records:
         _write(self.path(name), record)
 
     def discard(self, name: str) -> None:
-        """Remove what is left of a peon's directory, the record last."""
-        for directory in (self.path(name), self.path(f"{_FORMING}{name}")):
-            if not os.path.isdir(directory):
-                continue
-            entries = sorted(os.listdir(directory), key=lambda entry: entry == RECORD)
-            for entry in entries:
-                inner = f"{directory}/{entry}"
-                if os.path.isdir(inner) and not os.path.islink(inner):
-                    os.rmdir(inner)
-                else:
-                    os.unlink(inner)
-            os.rmdir(directory)
+        """Remove what is left of a peon's directory, the record last. The peon must be held."""
+        directory = self.path(name)
+        if not os.path.isdir(directory):
+            return
+        for entry in os.listdir(directory):
+            inner = f"{directory}/{entry}"
+            if os.path.isdir(inner) and not os.path.islink(inner):
+                os.rmdir(inner)
+            elif entry != RECORD:
+                os.unlink(inner)
+        os.rename(directory, self.path(f"{_GONE}{name}"))
+        self._sweep(name)
+
+    def _sweep(self, name: str) -> None:
+        """Remove what one who was killed left of a directory that was not yet, or no longer, a peon's."""
+        for prefix in (_FORMING, _GONE):
+            directory = self.path(f"{prefix}{name}")
+            if os.path.isdir(directory):
+                for entry in os.listdir(directory):
+                    os.unlink(f"{directory}/{entry}")
+                os.rmdir(directory)
 
     def names(self) -> list[str]:
         """The names of all peons, whole or half."""
@@ -111,8 +120,7 @@ class Records:
             entries = os.listdir(self.directory)
         except FileNotFoundError:
             return []
-        whole = {entry.removeprefix(_FORMING) for entry in entries}
-        return sorted(entry for entry in whole if not entry.startswith("."))
+        return sorted(entry for entry in entries if not entry.startswith("."))
 
 
 def _lock(path: str, name: str, patience: float) -> int:

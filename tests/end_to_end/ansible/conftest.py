@@ -19,6 +19,8 @@ from kommandir.deadline import Deadline
 from kommandir.journal import Journal
 
 BIN = Path(sys.executable).parent
+#: The variable by which all that a hand started is found, Ansible's workers too.
+HAND_TAG = "EXEKUTIR_TEST_HAND"
 
 
 @dataclass
@@ -83,6 +85,7 @@ def lay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         forced = {"uuid": uuid, "job_name": job.name, "job_path": str(job), **variables}
         made.kommandir_vars.write_text(yamlfile.dump({**given, **forced}))
         environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "EXEKUTIR_STATE": str(state)}
+        environment[HAND_TAG] = str(made.kommandir)
         hands.append(Hand(made.kommandir, environment, uuid))
         return hands[-1]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+import os
+import sys
 import time
 from pathlib import Path
 
@@ -64,13 +67,39 @@ def test_only_what_bears_the_uuid_is_owned(store: Records, name: str, record: st
             store.owned(name, "u1")
 
 
-def test_what_was_being_formed_is_listed_and_discarded(store: Records) -> None:
-    forming = Path(store.path(".forming-web"))
-    forming.mkdir(parents=True)
-    assert store.names() == ["web"]
-    assert store.read("web") == {}
-    store.discard("web")
-    assert store.names() == []
+_CHANGES = ("os.mkdir", "open", "os.rename", "os.remove", "os.rmdir")
+
+
+def _ended_before(store: Records, change: int) -> None:
+    """Form a peon and discard it, but end without a word before the given change of the disk."""
+    changes = itertools.count()
+
+    def watch(event: str, _arguments: object) -> None:
+        if event in _CHANGES and next(changes) == change:
+            os._exit(9)
+
+    sys.addaudithook(watch)
+    with store.held("web"):
+        store.form("web", {"uuid": "u1"})
+        store.discard("web")
+    os._exit(0)
+
+
+def test_whoever_is_killed_leaves_a_record_that_says_whose_it_is_or_nothing_that_is_listed(store: Records) -> None:
+    seen = set()
+    for change in itertools.count():
+        child = multiprocessing.get_context("fork").Process(target=_ended_before, args=(store, change))
+        child.start()
+        child.join()
+        listed = [(name, store.owned(name, "u1")) for name in store.names()]
+        assert listed in ([], [("web", {"uuid": "u1"})])
+        seen.add(len(listed))
+        with store.held("web"):
+            store.discard("web")
+        assert list(Path(store.directory).iterdir()) == []
+        if not child.exitcode:
+            break
+    assert seen == {0, 1}
 
 
 def _hold(store: Records, seconds: float, log: Path) -> None:
