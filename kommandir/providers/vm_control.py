@@ -20,6 +20,10 @@ _LONGEST = 1 << 20
 _CONSOLE_BYTES = 65536
 
 
+class EndedError(ProviderError):
+    """The machine ended by itself."""
+
+
 class Lines:
     """A connection to a socket of a machine that speaks in lines; every wait has a deadline (monotonic seconds)."""
 
@@ -52,7 +56,7 @@ class Lines:
             raise ProviderError(f"{self._what}: {error.strerror or error}") from None
 
     def line(self, deadline: float) -> str:
-        """The next line without its end. Raises TimeoutError after the deadline, ProviderError at the end."""
+        """The next line without its end. Raises TimeoutError after the deadline, EndedError at the end."""
         while b"\n" not in self._rest:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -63,7 +67,7 @@ class Lines:
             except ConnectionResetError:
                 data = b""
             if not data:
-                raise ProviderError(f"{self._what}: the machine has ended")
+                raise EndedError(f"{self._what}: the machine has ended")
             self._rest = (self._rest + data)[-_LONGEST:]
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode(errors="replace").rstrip("\r")

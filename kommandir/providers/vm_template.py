@@ -36,6 +36,8 @@ BOOT = 600.0
 _PATIENCE = 900.0
 #: Seconds for QEMU to do what needs no guest.
 _QUICK = 120.0
+#: How often a machine is booted whose kernel crashes before it is a template, as under an emulated KVM.
+_BOOTS = 3
 
 
 def ensure(machine: Machine) -> str:
@@ -129,13 +131,28 @@ def _make(machine: Machine, directory: str) -> None:
     image.say(f"booting a template ({machine.memory} MiB, {machine.cpus} processors, {machine.accelerator})")
     new = tempfile.mkdtemp(prefix=_NEW, dir=os.path.dirname(directory))
     try:
-        _freeze(machine, new)
+        _boot_and_freeze(machine, new)
         _finish(new)
         os.rename(new, directory)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
     image.say(f"{directory} is ready after {time.monotonic() - started:.0f} s; it is kept for all further jobs")
+
+
+def _boot_and_freeze(machine: Machine, new: str) -> None:
+    from kommandir import image
+
+    for number in range(1, _BOOTS + 1):
+        try:
+            return _freeze(machine, new)
+        except vm_control.EndedError as error:
+            if number == _BOOTS:
+                raise ProviderError(f"no template was made in {number} boots: {error}") from None
+            image.say(f"the template's machine ended by itself ({error}); booting it again")
+            for entry in os.listdir(new):
+                os.unlink(f"{new}/{entry}")
+    return None
 
 
 def _freeze(machine: Machine, new: str) -> None:
@@ -149,7 +166,7 @@ def _freeze(machine: Machine, new: str) -> None:
         image=machine.image,
         disk=DISK,
     )
-    own.ram, own.shared_ram = RAM, True
+    own.ram, own.shared_ram, own.boots_once = RAM, True, True
     os.close(os.open(f"{new}/{RAM}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     known: list[str] = []
     pid = vm_process.launch(
@@ -165,13 +182,22 @@ def _freeze(machine: Machine, new: str) -> None:
 def _settle_and_save(new: str) -> None:
     deadline = time.monotonic() + vm_command.stretched(BOOT)
     agent = vm_control.Agent(new)
-    with contextlib.closing(agent), contextlib.closing(vm_control.Control(new, deadline)) as control:
+    with contextlib.closing(agent), _control(new, deadline) as control:
         try:
             agent.await_ready(deadline)
             agent.run(vm_guest.SETTLING, deadline)
             _save(control, f"{new}/{STATE}")
+        except vm_control.EndedError:
+            raise vm_control.EndedError(vm_process.words(new) or "its kernel crashed") from None
         except (TimeoutError, ProviderError) as error:
             raise ProviderError(f"no template was made: {last_words(new, control)}") from error
+
+
+def _control(new: str, deadline: float) -> contextlib.closing[vm_control.Control]:
+    try:
+        return contextlib.closing(vm_control.Control(new, deadline))
+    except ProviderError as error:
+        raise ProviderError(f"no template was made: {vm_process.words(new) or error}") from None
 
 
 def last_words(directory: str, control: vm_control.Control) -> str:

@@ -25,6 +25,7 @@ from kommandir.providers import qemu_vm, vm_template
 from tests.calls import Calls
 from tests.end_to_end.providers.callers import FAR, Caller, Provider, left_of, running, users_of
 from tests.end_to_end.providers.test_isolation import _reached
+from tests.patience import until
 
 #: Seconds that a call may take: a boot on a busy host without KVM takes minutes.
 PATIENCE = 900.0
@@ -221,7 +222,8 @@ def test_a_killed_creation_leaves_nothing_that_destruction_does_not_find(qemu: P
 def test_an_ordinary_user_boots_one(
     built: Path, own_caller: Caller, open_directory: Path, request: pytest.FixtureRequest, job: str
 ) -> None:
-    """Cold, from an image that somebody else built; and a template that is killed while it is made leaves nothing."""
+    """Cold, from an image that somebody else built; a template whose machine crashes is booted again, and one that is
+    killed while it is made leaves nothing."""
     caller = request.getfixturevalue("other_caller") if os.geteuid() == 0 else own_caller
     provider = _provider(caller)
     copy = open_directory / f"image-{job}"
@@ -230,10 +232,9 @@ def test_an_ordinary_user_boots_one(
     size = ("--image", str(copy), "--memory", "512", "--cpus", "1")
     child = caller.start(provider.create_command(f"half-{job}", job, *size))
     vm = caller.cache / "vm"
-    deadline = time.monotonic() + PATIENCE
-    while not list(vm.glob(".template-new-*/qemu.log")) and child.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    first = _machine_of_template(vm, child)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: _machine_of_template(vm, child) != first)
     child.send_signal(signal.SIGKILL)
     child.wait()
     _await_end_of_templates(vm)
@@ -250,6 +251,19 @@ def test_an_ordinary_user_boots_one(
         shutil.rmtree(copy)
     _nothing_left(provider, peon)
     assert provider.told("list") == []
+
+
+def _machine_of_template(vm: Path, maker: subprocess.Popen[bytes]) -> int:
+    """The process of the machine that becomes a template, once there is one."""
+    found: list[int] = []
+
+    def there() -> bool:
+        assert maker.poll() is None
+        found.extend(_works_in({log.parent.resolve() for log in vm.glob(".template-new-*/qemu.log")}))
+        return bool(found)
+
+    until(there, PATIENCE)
+    return found[0]
 
 
 def _await_end_of_templates(vm: Path) -> None:
