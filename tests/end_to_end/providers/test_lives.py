@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.end_to_end.providers.callers import FAR, Provider, left_of, members, running
+from tests.patience import until
 
 
 def test_a_life_from_creation_to_nothing(provider: Provider, job: str) -> None:
@@ -93,14 +93,16 @@ def test_a_stopped_peon_starts_again_as_it_was(namespace: Provider, job: str) ->
     # An ordinary user owns the peon's user namespace but none of its processes; `unshare`-like entry does it for him.
     if namespace.caller.uid:
         namespace.caller.run(["nsenter", "-t", str(pid), "-U", "kill", "-9", str(pid)])
-    deadline = time.monotonic() + 20
-    while (state := namespace.told("list")[0]["state"]) == "running" and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert state == "stopped"
+    until(lambda: _states(namespace, peon) != ["running"], 20)
+    assert _states(namespace, peon) == ["stopped"]
     assert namespace.ssh(told, "true").returncode == 255
     again = namespace.create(peon, job)
     assert again["ssh_host_key"] == told["ssh_host_key"]
     assert namespace.said(again, "cat /root/kept") == "data"
+
+
+def _states(provider: Provider, peon: str) -> list[str]:
+    return [entry["state"] for entry in provider.told("list") if entry["name"] == peon]
 
 
 def test_all_processes_of_a_peon_end_with_it(namespace: Provider, job: str) -> None:
