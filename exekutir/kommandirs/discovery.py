@@ -20,6 +20,8 @@ from kommandir.errors import ProvisioningError, TimeOutError, UnreachableError
 
 #: Seconds in which a kommandir that was ready before must answer; then another one takes its place.
 PATIENCE = 90.0
+#: The same for one whose provider can't say that it is there.
+BRIEF = 10.0
 #: Seconds between two attempts to connect.
 PAUSE = 0.3
 
@@ -47,10 +49,10 @@ def folder(job: Job) -> Path:
 def found(job: Job, generations: Generations, key: Path) -> Found:
     """The generation on which the job is registered, else the current one, else a new one; it answers.
 
-    One that was ready and does not answer any more, can't be had from its provider, or is another host than before, is
-    retired, and a new one takes its place: no state is bound to it. A new one that can't be had raises
-    ProvisioningError, UnreachableError or TimeOutError, and is finished or destroyed by whoever comes next. The setup
-    lock must be held.
+    One that was ready and does not answer any more, or is another host than before, is retired, and a new one takes its
+    place: no state is bound to it. One that answers is kept, also when its provisioning command fails. A new one that
+    can't be had raises ProvisioningError, UnreachableError or TimeOutError, and is finished or destroyed by whoever
+    comes next. The setup lock must be held.
     """
     deadline = job.deadline.within(float(job.setting("kommandir_timeout")))
     known = _known(job, generations)
@@ -91,7 +93,7 @@ def _provider(job: Job) -> str:
 
 def _answering(job: Job, generation: Generation, key: Path, deadline: Deadline, *, patience: float) -> Found:
     begun = time.monotonic()
-    told = provision.created(job, generation, key, deadline)
+    told, doubt = _told(job, generation, key, deadline)
     before = generation.host_vars.get("ssh_host_key")
     if before and before != told.get("ssh_host_key"):
         raise AnotherHostError(
@@ -100,7 +102,12 @@ def _answering(job: Job, generation: Generation, key: Path, deadline: Deadline, 
             hint="nobody logs in there; look at the provider, whether it lost the host",
         )
     host = provision.reached(job, generation, told, key)
-    control = _connected(job, host, deadline.within(patience))
+    try:
+        control = _connected(job, host, deadline.within(BRIEF if doubt else patience))
+    except UnreachableError as error:
+        raise doubt or error from None
+    if doubt:
+        job.events.emit("warning", message=f"{generation.name} answers and is used, though {doubt.what}: {doubt.why}")
     try:
         outcome = control.run(["sleep", "0.1"], deadline=deadline, cancellation=job.cancellation)
         if not outcome.good:
@@ -114,6 +121,19 @@ def _answering(job: Job, generation: Generation, key: Path, deadline: Deadline, 
     seconds = round(time.monotonic() - begun, 3)
     job.events.emit("kommandir", kommandir=generation.name, state=state, seconds=seconds)
     return Found(generation, told, host, control)
+
+
+def _told(
+    job: Job, generation: Generation, key: Path, deadline: Deadline
+) -> tuple[dict[str, Any], ProvisioningError | None]:
+    """What the provisioning command tells; of one that was ready before and whose command fails, what it told then,
+    with that failure: the provider may be away for a while, and the host not."""
+    try:
+        return provision.created(job, generation, key, deadline), None
+    except ProvisioningError as error:
+        if generation.state == CREATING or not generation.host_vars:
+            raise
+        return provision.remembered(job, generation, key), error
 
 
 def _connected(job: Job, host: RemoteHost, deadline: Deadline) -> Control:

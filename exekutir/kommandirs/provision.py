@@ -51,9 +51,25 @@ def created(job: Job, generation: Generation, key: Path, deadline: Deadline) -> 
             deadline=deadline,
             cancellation=job.cancellation,
             redactor=job.events.redactor,
-            templates={"ansible_ssh_args": _ssh_arguments(job, generation, key)},
+            templates=_of_ssh(job, generation, key),
         ),
     )
+    _key_trusted(job, generation, told)
+    return told
+
+
+def remembered(job: Job, generation: Generation, key: Path) -> dict[str, Any]:
+    """What the generation's host was told to be when it was last found, put into the workspace as ``created`` does."""
+    from kommandir import provisioning
+
+    told = dict(generation.host_vars)
+    provisioning.keep_told(job.workspace.path, kommandirs.NAME, told, _of_ssh(job, generation, key))
+    _key_trusted(job, generation, told)
+    return told
+
+
+def _key_trusted(job: Job, generation: Generation, told: dict[str, Any]) -> None:
+    """Take the host key that was told, and no other, for the generation's."""
     keys = known_hosts.keys_of(told, kommandirs.NAME)
     if not keys:
         raise ProvisioningError(
@@ -65,10 +81,9 @@ def created(job: Job, generation: Generation, key: Path, deadline: Deadline) -> 
         known_hosts.add(job.workspace.path, [generation.name], keys)
     except OSError as error:
         raise KommandirError(f"known_hosts can't be written: {error.strerror}") from error
-    return told
 
 
-def _ssh_arguments(job: Job, generation: Generation, key: Path) -> str:
+def _of_ssh(job: Job, generation: Generation, key: Path) -> dict[str, str]:
     """How Ansible's ssh reaches it: as ``RemoteHost`` does. Of an option that is given twice ssh takes the first."""
     settings = (
         "ControlMaster=auto",
@@ -79,7 +94,7 @@ def _ssh_arguments(job: Job, generation: Generation, key: Path) -> str:
         f"UserKnownHostsFile={known_hosts.path(job.workspace.path)}",
         f"HostKeyAlias={generation.name}",
     )
-    return shlex.join([word for setting in settings for word in ("-o", setting)])
+    return {"ansible_ssh_args": shlex.join([word for setting in settings for word in ("-o", setting)])}
 
 
 def demand_commands(job: Job) -> None:

@@ -21,7 +21,9 @@ from tests.faults.conftest import SLOW_RUN, job_with_peons, slow_run
 from tests.kommandirs import (
     containers,
     current,
+    generations,
     inside,
+    job_of_commands,
     killed,
     lay_wire,
     lost,
@@ -105,6 +107,25 @@ def test_a_job_goes_on_when_its_kommandir_is_killed_and_when_it_is_lost(
     assert (retired["kommandir"], "told another host than before" in retired["message"]) == (own, True)
     assert containers(state) == [current(state)]
     assert users(state, current(state)) == set()
+
+
+def test_a_provider_that_is_away_costs_no_kommandir(remote_calls: Make, tmp_path: Path, kommandir_state: Path) -> None:
+    """What answers is used, also by a new job; what does not is replaced."""
+    job = job_of_commands(tmp_path / "job", setup="true", run="true")
+    remote_calls("first", job)("setup")
+    own = current(kommandir_state)
+    away = json.dumps({"cloud_provisioning_command": {"command": "echo no cloud today >&2; exit 3"}})
+    calls = remote_calls("second", job)
+    calls("setup", "-e", away)
+    calls("run", "-e", away)
+    assert current(kommandir_state) == own
+    warnings = [event["message"] for event in calls.events() if event["event"] == "warning"]
+    assert [(own in told, "no cloud today" in told) for told in warnings] == [(True, True)] * 2
+
+    killed(kommandir_state, own)
+    ended = calls("run", "-e", away, code=3)
+    assert "no cloud today" in ended.stderr
+    assert [one["state"] for one in generations(kommandir_state) if one["name"] == own] == ["retired"]
 
 
 @pytest.mark.timeout(900)

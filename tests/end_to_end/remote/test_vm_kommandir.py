@@ -30,8 +30,10 @@ from tests.kommandirs import current, generations, prefix, registered, until, wa
 
 #: Seconds that a call may take on a busy host without KVM.
 PATIENCE = 900.0
+#: The same for one that works on a machine inside a machine.
+PATIENCE_INSIDE = 2400.0
 DAY = 86400
-pytestmark = pytest.mark.timeout(2400)
+pytestmark = pytest.mark.timeout(4200)
 PEONS = """[peons]
 one peon_groups='["namespace"]'
 """
@@ -184,7 +186,8 @@ def _killed_while_it_is_set_up(calls: Calls, machine: Machine) -> int:
 def _another_job_has_a_machine_inside_it(calls: Calls) -> None:
     """A whole job on the same kommandir, with nothing else said than the group of its peon."""
     folder = calls.workspace.with_name("inner")
-    inner = dataclasses.replace(calls, workspace=folder / "ws", job=job_with_peons(folder / "job", RUN, MACHINE_INSIDE))
+    job = job_with_peons(folder / "job", RUN, MACHINE_INSIDE)
+    inner = dataclasses.replace(calls, workspace=folder / "ws", job=job, patience=PATIENCE_INSIDE)
     inner("all")
     assert (inner.results / "said").read_text().split() == ["one", "systemd"]
     assert _peons(inner) == {"destroyed"}
