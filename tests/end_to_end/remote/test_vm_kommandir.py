@@ -114,8 +114,9 @@ def calls(tmp_path: Path) -> Iterator[Calls]:
     variables = {"kommandir_groups": ["qemu"], "kommandir_name_prefix": prefix(state), "reconnect_timeout": 3}
     calls = Calls(tmp_path / "ws", state, job, {"EXEKUTIR_EXTRA_VARS": json.dumps(variables)}, patience=PATIENCE)
     yield calls
-    if (calls.workspace / "exekutir_vars.yml").exists():
-        calls("cleanup", "-e", "stonith=true", code=None)
+    for one in (_with_machine_inside(calls), calls):
+        if (one.workspace / "exekutir_vars.yml").exists():
+            one("cleanup", "-e", "stonith=true", code=None)
     assert Machine(calls).folders() == []
     assert calls.left() == []
 
@@ -130,7 +131,7 @@ def test_a_job_on_a_virtual_machine(calls: Calls) -> None:
     assert [one["state"] for one in generations(calls.state)] == ["ready"]
     assert _peons(calls) == {"up"}
     assert calls.uuid in machine.said("ls /home")
-    _another_job_has_a_machine_inside_it(calls)
+    _another_job_has_a_machine_inside_it(calls, machine)
 
     machine.turn_clock(DAY)
     before = len(calls.events())
@@ -183,12 +184,19 @@ def _killed_while_it_is_set_up(calls: Calls, machine: Machine) -> int:
     return int(machine.record()["pid"])
 
 
-def _another_job_has_a_machine_inside_it(calls: Calls) -> None:
-    """A whole job on the same kommandir, with nothing else said than the group of its peon."""
+def _with_machine_inside(calls: Calls) -> Calls:
+    """Calls of another job on the same kommandir."""
     folder = calls.workspace.with_name("inner")
-    job = job_with_peons(folder / "job", RUN, MACHINE_INSIDE)
-    inner = dataclasses.replace(calls, workspace=folder / "ws", job=job, patience=PATIENCE_INSIDE)
-    inner("all")
+    return dataclasses.replace(calls, workspace=folder / "ws", job=folder / "job", patience=PATIENCE_INSIDE)
+
+
+def _another_job_has_a_machine_inside_it(calls: Calls, machine: Machine) -> None:
+    """A whole job, with nothing else said than the group of its peon and a small size."""
+    inner = _with_machine_inside(calls)
+    job_with_peons(inner.workspace.with_name("job"), RUN, MACHINE_INSIDE)
+    # A KVM that QEMU emulates, for want of a real one, may lose a machine; that is told, and another job is not hurt.
+    if machine.record()["accelerator"] == "kvm" or inner("all", code=None).returncode:
+        inner("all")
     assert (inner.results / "said").read_text().split() == ["one", "systemd"]
     assert _peons(inner) == {"destroyed"}
     assert _peons(calls) == {"up"}
