@@ -21,7 +21,7 @@ _CONSOLE_BYTES = 65536
 
 
 class EndedError(ProviderError):
-    """The machine ended by itself."""
+    """The machine ended by itself, or does not run."""
 
 
 class Lines:
@@ -38,7 +38,7 @@ class Lines:
             self._socket.connect(name)
         except OSError as error:
             self._socket.close()
-            raise ProviderError(f"{self._what}: {error.strerror}: the machine is not running") from None
+            raise EndedError(f"{self._what}: {error.strerror}: the machine is not running") from None
         finally:
             os.fchdir(before)
             os.close(before)
@@ -48,10 +48,12 @@ class Lines:
         self._socket.close()
 
     def send(self, data: bytes, deadline: float) -> None:
-        """Send all of it."""
+        """Send all of it. Raises EndedError where nobody takes it."""
         self._socket.settimeout(max(deadline - time.monotonic(), 0.01))
         try:
             self._socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            raise EndedError(f"{self._what}: the machine has ended") from None
         except OSError as error:
             raise ProviderError(f"{self._what}: {error.strerror or error}") from None
 

@@ -147,9 +147,10 @@ def _boot_and_freeze(machine: Machine, new: str) -> None:
         try:
             return _freeze(machine, new)
         except vm_control.EndedError as error:
-            if number == _BOOTS:
-                raise ProviderError(f"no template was made in {number} boots: {error}") from None
-            image.say(f"the template's machine ended by itself ({error}); booting it again")
+            said = vm_process.words(new)
+            if said or number == _BOOTS:
+                raise ProviderError(f"no template was made: {said or error}") from None
+            image.say("the template's machine ended by itself, as after a crash of its kernel; booting it again")
             for entry in os.listdir(new):
                 os.unlink(f"{new}/{entry}")
     return None
@@ -182,22 +183,15 @@ def _freeze(machine: Machine, new: str) -> None:
 def _settle_and_save(new: str) -> None:
     deadline = time.monotonic() + vm_command.stretched(BOOT)
     agent = vm_control.Agent(new)
-    with contextlib.closing(agent), _control(new, deadline) as control:
+    with contextlib.closing(agent), contextlib.closing(vm_control.Control(new, deadline)) as control:
         try:
             agent.await_ready(deadline)
             agent.run(vm_guest.SETTLING, deadline)
             _save(control, f"{new}/{STATE}")
         except vm_control.EndedError:
-            raise vm_control.EndedError(vm_process.words(new) or "its kernel crashed") from None
+            raise
         except (TimeoutError, ProviderError) as error:
             raise ProviderError(f"no template was made: {last_words(new, control)}") from error
-
-
-def _control(new: str, deadline: float) -> contextlib.closing[vm_control.Control]:
-    try:
-        return contextlib.closing(vm_control.Control(new, deadline))
-    except ProviderError as error:
-        raise ProviderError(f"no template was made: {vm_process.words(new) or error}") from None
 
 
 def last_words(directory: str, control: vm_control.Control) -> str:
