@@ -145,7 +145,7 @@ def _boot_and_freeze(machine: Machine, new: str) -> None:
 
     for number in range(1, _BOOTS + 1):
         try:
-            return _freeze(machine, new)
+            _freeze(machine, new)
         except vm_control.EndedError as error:
             said = vm_process.words(new)
             if said or number == _BOOTS:
@@ -153,7 +153,8 @@ def _boot_and_freeze(machine: Machine, new: str) -> None:
             image.say("the template's machine ended by itself, as after a crash of its kernel; booting it again")
             for entry in os.listdir(new):
                 os.unlink(f"{new}/{entry}")
-    return None
+        else:
+            return
 
 
 def _freeze(machine: Machine, new: str) -> None:
