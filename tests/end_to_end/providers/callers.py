@@ -98,6 +98,10 @@ class Provider:
         assert outcome.returncode == 0, outcome.stderr
         return yaml.safe_load(outcome.stdout)
 
+    def states(self, peon: str) -> list[str]:
+        """The state of a peon as it is listed; empty where it is not."""
+        return [entry["state"] for entry in self.told("list") if entry["name"] == peon]
+
     def directory(self, peon: str) -> Path:
         return self.caller.state / self.name / peon
 

@@ -88,7 +88,7 @@ def test_a_directory_of_unknown_origin_is_left_alone(namespace: Provider, job: s
     assert refused.returncode == 2
     assert "left alone" in refused.stderr
     assert (place / "valuable").is_dir()
-    assert [entry["state"] for entry in namespace.told("list") if entry["name"] == "stranger"] == ["half"]
+    assert namespace.states("stranger") == ["half"]
     shutil.rmtree(place)
 
 
@@ -181,7 +181,7 @@ def test_a_number_used_again_is_not_taken_for_the_peon(namespace: Provider, job:
     try:
         own = record.read_text()
         record.write_text(own.replace(f'"pid": {pid}', f'"pid": {innocent.pid}'))
-        assert [entry["state"] for entry in namespace.told("list") if entry["name"] == peon] == ["stopped"]
+        assert namespace.states(peon) == ["stopped"]
         # Then as it was, so that the peon itself is destroyed at the end.
         assert namespace.call("destroy", peon, "--uuid", "wrong").returncode == 2
         assert innocent.poll() is None

@@ -93,16 +93,12 @@ def test_a_stopped_peon_starts_again_as_it_was(namespace: Provider, job: str) ->
     # An ordinary user owns the peon's user namespace but none of its processes; `unshare`-like entry does it for him.
     if namespace.caller.uid:
         namespace.caller.run(["nsenter", "-t", str(pid), "-U", "kill", "-9", str(pid)])
-    until(lambda: _states(namespace, peon) != ["running"], 20)
-    assert _states(namespace, peon) == ["stopped"]
+    until(lambda: namespace.states(peon) != ["running"], 20)
+    assert namespace.states(peon) == ["stopped"]
     assert namespace.ssh(told, "true").returncode == 255
     again = namespace.create(peon, job)
     assert again["ssh_host_key"] == told["ssh_host_key"]
     assert namespace.said(again, "cat /root/kept") == "data"
-
-
-def _states(provider: Provider, peon: str) -> list[str]:
-    return [entry["state"] for entry in provider.told("list") if entry["name"] == peon]
 
 
 def test_all_processes_of_a_peon_end_with_it(namespace: Provider, job: str) -> None:
