@@ -102,12 +102,10 @@ def _answering(job: Job, generation: Generation, key: Path, deadline: Deadline, 
             hint="nobody logs in there; look at the provider, whether it lost the host",
         )
     host = provision.reached(job, generation, told, key)
-    try:
-        control = _connected(job, host, deadline.within(BRIEF if doubt else patience))
-    except UnreachableError as error:
-        raise doubt or error from None
-    if doubt:
-        job.events.emit("warning", message=f"{generation.name} answers and is used, though {doubt.what}: {doubt.why}")
+    if doubt is None:
+        control = _connected(job, host, deadline.within(patience))
+    else:
+        control = _connected_in_doubt(job, host, deadline.within(BRIEF), doubt)
     try:
         outcome = control.run(["sleep", "0.1"], deadline=deadline, cancellation=job.cancellation)
         if not outcome.good:
@@ -134,6 +132,18 @@ def _told(
         if generation.state == CREATING or not generation.host_vars:
             raise
         return provision.remembered(job, generation, key), error
+
+
+def _connected_in_doubt(job: Job, host: RemoteHost, deadline: Deadline, doubt: ProvisioningError) -> Control:
+    """A connection to a host of which its provider could not tell; where it does not answer, that is the reason."""
+    try:
+        control = _connected(job, host, deadline)
+    except HostKeyError:
+        raise
+    except UnreachableError:
+        raise doubt from None
+    job.events.emit("warning", message=f"{host.name} answers and is used, though {doubt.what}: {doubt.why}")
+    return control
 
 
 def _connected(job: Job, host: RemoteHost, deadline: Deadline) -> Control:
