@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+#: Further variables of a call whose provider of kommandirs can't be asked.
+AWAY = json.dumps({"cloud_provisioning_command": {"command": "echo no cloud today >&2; exit 3"}})
 PEONS = """[peons]
 one
 two

@@ -17,7 +17,7 @@ import pytest
 from kommandir.journal import FILE_NAME, Journal
 from tests.calls import PATIENCE, Calls
 from tests.faults import cloud as clouds
-from tests.faults.conftest import SLOW_RUN, job_with_peons, slow_run
+from tests.faults.conftest import AWAY, SLOW_RUN, job_with_peons, slow_run
 from tests.kommandirs import (
     containers,
     current,
@@ -114,16 +114,15 @@ def test_a_provider_that_is_away_costs_no_kommandir(remote_calls: Make, tmp_path
     job = job_of_commands(tmp_path / "job", setup="true", run="true")
     remote_calls("first", job)("setup")
     own = current(kommandir_state)
-    away = json.dumps({"cloud_provisioning_command": {"command": "echo no cloud today >&2; exit 3"}})
     calls = remote_calls("second", job)
-    calls("setup", "-e", away)
-    calls("run", "-e", away)
+    calls("setup", "-e", AWAY)
+    calls("run", "-e", AWAY)
     assert current(kommandir_state) == own
     warnings = [event["message"] for event in calls.events() if event["event"] == "warning"]
     assert [(own in told, "no cloud today" in told) for told in warnings] == [(True, True)] * 2
 
     killed(kommandir_state, own)
-    ended = calls("run", "-e", away, code=3)
+    ended = calls("run", "-e", AWAY, code=3)
     assert "no cloud today" in ended.stderr
     assert [one["state"] for one in generations(kommandir_state) if one["name"] == own] == ["retired"]
 

@@ -13,7 +13,7 @@ import pytest
 from kommandir.journal import FILE_NAME, Journal
 from kommandir.providers import ssh
 from tests.calls import PATIENCE, Calls
-from tests.faults.conftest import job_with_peons, slow_run
+from tests.faults.conftest import AWAY, job_with_peons, slow_run
 from tests.kommandirs import (
     current,
     inside,
@@ -162,15 +162,18 @@ def test_a_host_key_that_changed_between_contexts_is_refused(
     state = kommandir_state
     calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true", run="touch results/ran"))
     calls("setup")
-    key = state / "podman" / current(state) / "files" / ssh.HOST_KEY
+    own = current(state)
+    key = state / "podman" / own / "files" / ssh.HOST_KEY
     kept = key.read_bytes()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
     try:
         key.write_bytes((tmp_path / "other").read_bytes())
-        said = calls("run", code=4).stderr
-        assert f"{current(state)}: the connection is refused: the host's key has changed" in said
-        assert "next: find out which" in said
-        assert not (calls.results / "ran").exists()
+        for provider in ((), ("-e", AWAY)):
+            said = calls("run", *provider, code=4).stderr
+            assert f"{own}: the connection is refused: the host's key has changed" in said
+            assert "next: find out which" in said
+            assert not (calls.results / "ran").exists()
+            assert current(state) == own
     finally:
         key.write_bytes(kept)
     calls("run")
