@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import socket
 import subprocess
@@ -14,6 +15,11 @@ from kommandir.errors import UnreachableError, UsageError
 
 #: Seconds after which a silent connection is taken for dead: so often, so long.
 _ALIVE = ("ServerAliveInterval=5", "ServerAliveCountMax=3")
+#: OpenSSH's own ciphers, with those first that cost least where the processor knows AES: a fifth of a long transfer.
+#: OpenSSH puts ChaCha20 first, which is for processors that don't.
+_FAST_CIPHERS = (
+    "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +89,9 @@ class RemoteHost:
             *_ALIVE,
         ]
         words = [word for setting in settings for word in ("-o", setting)]
-        return ["ssh", "-F", "none", *words, *self.options, "-p", str(self.port)]
+        # A provider may know better which ciphers its hosts have.
+        ciphers = ("-o", f"Ciphers={_FAST_CIPHERS}") if _has_aes() else ()
+        return ["ssh", "-F", "none", *words, *self.options, *ciphers, "-p", str(self.port)]
 
     def connection(self, timeout: float) -> socket.socket:
         """A new connection to the host's SSH server, through the provider's ProxyCommand where there is one.
@@ -130,6 +138,16 @@ class RemoteHost:
         if not handles:
             raise OSError(said.decode(errors="replace").strip() or f"the ProxyCommand ended with {child.returncode}")
         return socket.socket(fileno=handles[0])
+
+
+@functools.cache
+def _has_aes() -> bool:
+    """Whether the processor has instructions for AES; the first page tells of the first one, be there hundreds."""
+    try:
+        with Path("/proc/cpuinfo").open("rb", buffering=0) as file:
+            return b"aes" in file.read(4096).split()
+    except OSError:
+        return False
 
 
 def _expanded(text: str, tokens: Mapping[str, str]) -> str:
