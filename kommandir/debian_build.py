@@ -56,11 +56,11 @@ def lock(directory: Path, what: str) -> Iterator[None]:
     """Hold the lock of the builds in ``directory``, which is made. Raises ProviderError after PATIENCE."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w", encoding="utf-8") as file:
-        _wait_for(file.fileno(), what)
+        _wait_for(file.fileno(), what, file.name)
         yield
 
 
-def _wait_for(handle: int, what: str) -> None:
+def _wait_for(handle: int, what: str, path: str) -> None:
     deadline = time.monotonic() + PATIENCE
     told = False
     while True:
@@ -68,7 +68,9 @@ def _wait_for(handle: int, what: str) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise ProviderError(f"another process has been building the {what} for {PATIENCE:g} s") from None
+                raise ProviderError(
+                    f"another process has been building the {what} for {PATIENCE:g} s; see who: fuser {path}"
+                ) from None
             if not told:
                 say(what, "another process is building it; waiting for it")
                 told = True

@@ -31,6 +31,9 @@ from kommandir.redaction import Redactor, secret_values
 __all__ = ["CloudCommand", "create", "destroy", "destroy_all", "keep", "mark", "reboot", "run_command"]
 
 
+_LONGER = "raise the variable cloud_timeout; for a kommandir, kommandir_timeout"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What a creation works with besides the command itself."""
@@ -130,7 +133,7 @@ def _ran(workspace: Path, record: PeonRecord, command: CloudCommand, report: Rep
             doing="its provisioning command",
         )
     except TimeOutError as error:
-        raise report.problem(error.what, kind=TimeOutError, hint="raise the variable cloud_timeout") from error
+        raise report.problem(error.what, kind=TimeOutError, hint=_LONGER) from error
     except (StoppedError, ProvisioningError) as error:
         error.host = record.name
         raise

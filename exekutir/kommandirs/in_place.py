@@ -75,10 +75,14 @@ def discovered(job: Job) -> Iterator[InPlace]:
         "ansible_connection": "local",
         "host_name": kommandirs.NAME,
     }
+    file = workspaces.kommandir_host_vars(job.workspace)
     try:
-        workspaces.updated_host_vars(workspaces.kommandir_host_vars(job.workspace), told)
+        workspaces.updated_host_vars(file, told)
     except OSError as error:
-        raise KommandirError(f"the kommandir's host variables can't be kept: {error.strerror}") from error
+        raise KommandirError(
+            f"the kommandir's host variables can't be kept in {file}: {error.strerror}",
+            hint="free some space or make it writable, then run the same command again",
+        ) from error
     if not os.access(job.workspace.kommandir, os.W_OK | os.X_OK):
         raise KommandirError(
             f"the kommandir's workspace {job.workspace.kommandir} can't be written",

@@ -28,7 +28,10 @@ def variables_updated(job: Job, *, keep_peons: bool = False) -> None:
         else:
             extra_vars(job).unlink(missing_ok=True)
     except OSError as error:
-        raise KommandirError(f"the kommandir's variables can't be kept: {error.strerror}") from error
+        raise KommandirError(
+            f"the kommandir's variables can't be kept in {job.workspace.kommandir}: {error.strerror}",
+            hint="free some space or make it writable, then run the same command again",
+        ) from error
 
 
 def extra_vars(job: Job) -> Path:

@@ -337,7 +337,8 @@ def _authenticated(transport: paramiko.Transport, host: RemoteHost, key: paramik
     raise UnreachableError(
         f"{host.user} can't log in with the key {host.key}",
         host=host.name,
-        hint="look whether the user is there and has that key; `exekutir setup` makes both anew",
+        hint=f"put {host.key}.pub into that user's authorized_keys there; for a job's own user run the same context "
+        "again, which does that",
     )
 
 
@@ -357,7 +358,10 @@ def _own_key(host: RemoteHost) -> paramiko.PKey:
         why = error.strerror or str(error)
     except (paramiko.SSHException, UnknownKeyType, ValueError, TypeError) as error:
         why = f"{error!r}; with a passphrase it can't be used, as nobody is there to type it"
-    hint = "run `exekutir setup` again"
+    hint = (
+        "put a key without passphrase there, its .pub beside it; or remove both, and another one is made. The host has "
+        "to know it then"
+    )
     raise KommandirError("the key can't be read", host=host.name, why=f"{host.key}: {why}", hint=hint)
 
 

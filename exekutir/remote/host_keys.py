@@ -12,6 +12,12 @@ from kommandir.errors import KommandirError, UnreachableError
 if TYPE_CHECKING:
     import paramiko
 
+#: What to do about a host that has another key for a good reason. Those of a provider tell theirs by themselves.
+ANEW = (
+    "if the host was made anew on purpose, give its new key (kommandir_host_key or ~/.ssh/known_hosts), then run the "
+    "same command again"
+)
+
 
 class HostKeyError(UnreachableError):
     """The host's key is unknown, or not the one that is known; trying again does not help."""
@@ -62,7 +68,7 @@ def changed(host: RemoteHost, why: str) -> HostKeyError:
         "the connection is refused: the host's key has changed",
         host=host.name,
         why=f"{why}\nEither another host answers at {host.address}:{host.port}, or somebody is in between.",
-        hint="find out which; for a host that was made anew on purpose, `exekutir setup` takes its new key",
+        hint=f"find out which; {ANEW}",
     )
 
 

@@ -14,7 +14,7 @@ from typing import IO
 
 from exekutir.remote.control import AGAIN, ConnectionLostError
 from exekutir.remote.host import RemoteHost
-from exekutir.remote.host_keys import HostKeyError
+from exekutir.remote.host_keys import ANEW, HostKeyError
 from exekutir.remote.travelling import PARTIAL
 from kommandir import environment, process
 from kommandir.cancellation import Cancellation
@@ -277,7 +277,8 @@ def _failure(outcome: Outcome, transfer: Transfer) -> ExekutirError:
 def _no_space(line: str, transfer: Transfer) -> NoSpaceError:
     if transfer.there:
         where = f"{transfer.remote} on {transfer.host.name}"
-        what = "free space there (`kommandir host purge`), or retire it (`stonith`)"
+        purge = "/opt/exekutir/RELEASE/bin/kommandir host purge --older-than 0"
+        what = f"free space there (`{purge}` as root), or retire it (`stonith`)"
     else:
         where, what = f"{transfer.local} on this host", "free some space here"
     return NoSpaceError(
@@ -294,9 +295,7 @@ def _of_the_connection(outcome: Outcome, transfer: Transfer) -> ExekutirError | 
     error: ExekutirError
     if "Host key verification failed" in said or "HOST IDENTIFICATION HAS CHANGED" in said:
         error = HostKeyError(f"{what}: its key is not the one that is known")
-        error.hint = (
-            "another host answers there, or it was made anew: run `exekutir setup` again, which asks its provider"
-        )
+        error.hint = f"find out whether another host answers there; {ANEW}"
     elif _LOGIN_REFUSED.search(said):
         error = UnreachableError(f"{what}: {transfer.host.user} can't log in with the key {transfer.host.key}")
         error.hint = "its account there is gone or has another key; run the same context again, which mends that"

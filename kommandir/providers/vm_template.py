@@ -84,15 +84,16 @@ def _marks(path: str) -> list[int]:
 @contextlib.contextmanager
 def _lock(folder: str) -> Iterator[None]:
     os.makedirs(folder, exist_ok=True)
-    handle = os.open(f"{folder}/.lock-template", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = f"{folder}/.lock-template"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _wait_for(handle)
+        _wait_for(handle, path)
         yield
     finally:
         os.close(handle)
 
 
-def _wait_for(handle: int) -> None:
+def _wait_for(handle: int, path: str) -> None:
     from kommandir import image
 
     deadline = time.monotonic() + _PATIENCE
@@ -102,7 +103,9 @@ def _wait_for(handle: int) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise ProviderError(f"another process has been making a template for {_PATIENCE:g} s") from None
+                raise ProviderError(
+                    f"another process has been making a template for {_PATIENCE:g} s; see who: fuser {path}"
+                ) from None
             if not told:
                 image.say("another process is making a template; waiting for it")
                 told = True

@@ -81,7 +81,8 @@ def space(work, wanted):
         if free[path] < wanted:
             work.fail(
                 f"only {free[path]} MiB are free at {path} of {platform.node()}, and {wanted} are wanted: make room "
-                "there (`kommandir host purge --older-than 0`, apt-get clean), or want less (kommandir_setup_free_mib)"
+                "there (apt-get clean; `/opt/exekutir/RELEASE/bin/kommandir host purge --older-than 0`, where one is "
+                "installed), or want less (kommandir_setup_free_mib)"
             )
     return free
 
