@@ -150,7 +150,7 @@ def xn(context: str, workspace: Path, file: str, arguments: tuple[str, ...], **v
 @main.command()
 @opt.options(opt.CHECK, opt.FORMAT)
 def reap(check: bool, **values: Any) -> None:
-    """Destroy the peons whose lease has ended, of all jobs of ours; nothing else is touched."""
+    """Destroy the hosts that jobs of this user made here and whose lease has ended; nothing else is touched."""
     from exekutir import reaping
 
     _ended(lambda: reaping.reaped(Options(check=check, **values), sys.stdout))
