@@ -6,21 +6,19 @@ Whatever happens inside, the exit files, the journal, the results and the verdic
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from exekutir import job as jobs
-from exekutir import preview, transitions, workspace
+from exekutir import preview, transitions, unforeseen, workspace
 from exekutir.job import Job
 from exekutir.locks import Holder, LockFolder
 from exekutir.options import Options
 from exekutir.workspace import Workspace
-from kommandir import atomic, xn
+from kommandir import xn
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
 from kommandir.errors import ExekutirError, ExitCode, KommandirError, exit_code_of
@@ -46,15 +44,9 @@ def perform(context: str, options: Options, subscriber: Subscriber, errors: Text
         with cancellation.handling_signals():
             return _performed(context, options, cancellation, subscriber, errors)
     except (ExekutirError, OSError) as error:
-        told = error if isinstance(error, ExekutirError) else _of_the_system(error)
+        told = error if isinstance(error, ExekutirError) else unforeseen.of_the_system(error)
         print(f"exekutir {context}: {told}", file=errors)
         return exit_code_of(told)
-
-
-def _of_the_system(error: OSError) -> KommandirError:
-    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
-    return KommandirError(what, hint=f"{hint}, then run the same command again; cleanup always works")
 
 
 def perform_all(options: Options, subscriber: Subscriber, errors: TextIO) -> int:
@@ -105,12 +97,12 @@ def _recorded(job: Job, errors: TextIO) -> int:
     _started(job)
     try:
         code = TRANSITIONS[job.context](job)
+        if code == ExitCode.GOOD:
+            job.cancellation.check("its end")  # a signal that nothing was left to hear
         reason = ""
-    except (ExekutirError, OSError) as error:
-        told = error if isinstance(error, ExekutirError) else _of_the_system(error)
+    except Exception as error:  # noqa: BLE001  who waits for the exit code gets one also where a bug of ours is behind it
+        told = unforeseen.told(error, job)
         code, reason = exit_code_of(told), job.events.redactor.text(str(told))
-    except Exception:  # noqa: BLE001  a bug of ours: who waits for the exit code gets one, and a file has it all
-        code, reason = int(ExitCode.KOMMANDIR_FAILED), _crashed(job)
     _finished(job, code, reason, time.monotonic() - started)
     if reason:
         print(f"exekutir {job.context}: {reason}", file=errors)
@@ -153,12 +145,3 @@ def verdict_shown(name: str, options: Options, code: int) -> None:
     contexts = list(TRANSITIONS) if name == "all" else [name]
     verdict = results.write(options.workspace.absolute(), exit_code=code, contexts=contexts)
     display.concluded(verdict, options.format, stdout=sys.stdout, environ=os.environ)
-
-
-def _crashed(job: Job) -> str:
-    file = job.workspace.path / f"crash_{job.context}.txt"
-    text = job.events.redactor.text(traceback.format_exc())
-    with contextlib.suppress(OSError):
-        atomic.write(file, text, mode=0o600, durable=False)
-    last = text.strip().splitlines()[-1]
-    return f"a bug in exekutir: {last}\n  all of it: {file}\n  next: report it with that file; `exekutir cleanup` works"

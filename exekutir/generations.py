@@ -45,6 +45,8 @@ class Generation:
     state: str
     #: The group of its provider.
     provider: str = ""
+    #: The exekutir on which it lives; empty where all of them reach it.
+    maker: Mapping[str, str] = field(default_factory=dict)
     #: When it was begun, in seconds since the epoch.
     created: float
     #: What its provisioning command told last.
@@ -97,11 +99,11 @@ class Generations:
             return None
         return self.retire(one, f"it is older than {days:g} days")
 
-    def begin(self, provider: str) -> Generation:
+    def begin(self, provider: str, maker: Mapping[str, str] | None = None) -> Generation:
         """The generation to create now, on record before its provisioning command runs.
 
         One that is still ``creating`` at the same provider is begun again: the command discovers or finishes what is
-        there. Any other current one is retired.
+        there. Any other current one is retired. ``maker`` is the exekutir on which it will live, if it lives on one.
         """
         one = self.current()
         if one and one.state == CREATING and one.provider == provider:
@@ -109,7 +111,10 @@ class Generations:
         last, known = self._read()
         known = tuple(self._retired(old, "a new one was begun") if old.state in _CURRENT else old for old in known)
         name = f"{self.folder.name}-g{last + 1}"
-        new = Generation(number=last + 1, name=name, state=CREATING, provider=provider, created=self._clock())
+        moment = self._clock()
+        new = Generation(
+            number=last + 1, name=name, state=CREATING, provider=provider, maker=dict(maker or {}), created=moment
+        )
         self._write(last + 1, (*known, new))
         return new
 

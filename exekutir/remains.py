@@ -87,8 +87,11 @@ def peons_released(job: Job) -> list[PeonRecord]:
     )
 
 
-def nothing_left_demanded(job: Job, left: list[PeonRecord]) -> None:
-    """Look whether anything of the job is still there and say so; raises LeftBehindError when it is."""
+def nothing_left_demanded(job: Job, left: list[PeonRecord], *, proven: bool) -> None:
+    """Look whether anything of the job is still there and say so; raises LeftBehindError when it is.
+
+    That nothing is left is said where all that can't be seen from here, as a user on a kommandir, is ``proven`` gone.
+    """
     strays_ended(job, expected=True)
     found = [f"peon {peon.name} ({peon.provider or 'unknown provider'}, {peon.state})" for peon in left]
     found += [f"process {name}" for name in filter(None, [_named(_strays(job.uuid))])]
@@ -100,7 +103,7 @@ def nothing_left_demanded(job: Job, left: list[PeonRecord]) -> None:
             log=job.workspace.results,
             hint="run `exekutir cleanup` again; `exekutir status` shows what is left",
         )
-    if not kept(job):
+    if proven and not kept(job):
         job.events.emit("phase_started", phase="proof")
         detail = "nothing is left: no peon, process, mount or lock"
         job.events.emit("phase_finished", phase="proof", seconds=0, outcome="ok", detail=detail)

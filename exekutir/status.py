@@ -47,8 +47,10 @@ def gathered(place: workspace.Workspace) -> dict[str, Any]:
 
 
 def _variables(place: workspace.Workspace) -> dict[str, Any]:
+    """The user's variables and, on top, every ``-e`` of the last call, as the contexts take them."""
+    files = [file for file in (place.exekutir_vars, place.extra_vars) if file.exists()]
     try:
-        return dict(yamlfile.mapping(place.exekutir_vars).value) if place.exekutir_vars.exists() else {}
+        return {name: value for file in files for name, value in yamlfile.mapping(file).value.items()}
     except ExekutirError:
         return {}
 

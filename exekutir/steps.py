@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from exekutir import kommandirs, remains, workspace
+from exekutir import kommandirs, remains, unforeseen, workspace
 from exekutir.job import Job, keep_variables
 from exekutir.kommandirs import Kommandir, requests
-from kommandir.errors import ExekutirError, ExitCode, JobError, UsageError, exit_code_of
+from kommandir.errors import ExitCode, JobError, UsageError, exit_code_of
 from kommandir.mistakes import demand_none
 
 #: Seconds that the job's part of cleanup may take where nobody gave a limit; a job that hangs must not keep its peons.
@@ -143,8 +143,14 @@ def begun(job: Job) -> bool:
     On a kommandir that is another host it has neither before the job came there, nor after it left.
     """
     done = [entry.action for entry in job.workspace.journal.entries()]
-    there = [action for action in done if action in ("kommandir_used", "kommandir_left")]
-    return "workspace_made" in done and (kommandirs.is_here(job) or there[-1:] == ["kommandir_used"])
+    return "workspace_made" in done and (kommandirs.is_here(job) or has_account(job))
+
+
+def has_account(job: Job) -> bool:
+    """Whether another host still has a user of the job, as far as is known here: it came there and was not removed."""
+    done = [entry.action for entry in job.workspace.journal.entries()]
+    there = [action for action in done if action in ("kommandir_used", "account_removed", "kommandir_left")]
+    return there[-1:] == ["kommandir_used"]
 
 
 def job_run(job: Job, kommandir: Kommandir) -> int:
@@ -167,18 +173,22 @@ def kommandir_workspace_released(job: Job, kommandir: Kommandir) -> int:
     kommandir.workspace_returned(job)
     if not (left or remains.kept(job)):
         kommandir.workspace_removed(job)
+        if not kommandirs.is_here(job):
+            job.workspace.journal.append("account_removed", kommandir=kommandir.lock)
     return ExitCode.GOOD
 
 
 def tolerated(job: Job, part: Callable[[Job], int]) -> int:
-    """The exit code of a part of cleanup whose failure does not stop the rest; a signal does, and a lost lock."""
+    """The exit code of a part of cleanup whose failure, be it a bug of ours, does not stop the rest; a signal does, and
+    a lost lock."""
     try:
         return part(job)
-    except ExekutirError as error:
+    except Exception as error:
         if job.cancellation.requested:
             raise
-        job.events.emit("warning", message=str(error))
-        return exit_code_of(error)
+        told = unforeseen.told(error, job)
+        job.events.emit("warning", message=str(told))
+        return exit_code_of(told)
 
 
 def workspace_pruned(job: Job) -> None:

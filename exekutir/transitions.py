@@ -52,11 +52,13 @@ def cleanup(job: Job) -> int:
         left = remains.peons_released(job)
     with job.phase("workspace", always=True):
         steps.workspace_pruned(job)
-    if not (left or remains.kept(job)):
+    # Who has a user there still needs his kommandir: the next cleanup begins with it. ``stonith`` takes all of it away.
+    stays = steps.has_account(job) and not job.setting("stonith")
+    gone = 0
+    if not (left or stays or remains.kept(job)):
         gone = steps.tolerated(job, kommandirs.left)
-        code = code or gone
-    remains.nothing_left_demanded(job, left)
-    return code
+    remains.nothing_left_demanded(job, left, proven=not (stays or gone))
+    return code or gone
 
 
 def job_cleaned_up(job: Job) -> int:

@@ -48,6 +48,16 @@ def merged(workspace: Path, host: str, told: Mapping[str, Any], templates: Mappi
     return path
 
 
+def emptied(workspace: Path, host: str) -> None:
+    """Forget all variables in that file, which stays: Ansible remembers in a process which files there are.
+
+    Raises OSError when it can't be written.
+    """
+    path = place(workspace, host)
+    if path.exists():
+        atomic.write(path, "--- {}\n", mode=0o600)
+
+
 def _untemplated(value: Any) -> Any:
     if isinstance(value, str):
         return UnsafeValue(value) if "{{" in value or "{%" in value or "{#" in value else value

@@ -7,6 +7,7 @@ printed goes into the inventory, its host key into ``ssh/known_hosts``, all of i
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +32,6 @@ from kommandir.redaction import Redactor, secret_values
 __all__ = ["CloudCommand", "create", "destroy", "destroy_all", "keep", "mark", "reboot", "run_command"]
 
 
-_LONGER = "raise the variable cloud_timeout; for a kommandir, kommandir_timeout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,10 @@ class Means:
     redactor: Redactor | None = None
     #: Variables of ours, templates allowed, that a peon reached by SSH gets unless the command printed them.
     templates: Mapping[str, str] | None = None
+    #: Where the command runs; the workspace unless it is named.
+    folder: Path | None = None
+    #: What to do where it takes too long.
+    hint: str = "raise the variable cloud_timeout"
 
 
 def create(
@@ -121,25 +125,26 @@ def _created(
 
 
 def _ran(workspace: Path, record: PeonRecord, command: CloudCommand, report: Report, means: Means) -> Outcome | None:
+    folder = means.folder or workspace
     try:
         outcome = run_command(
             command,
             uuid=record.uuid,
             environment={"WORKSPACE": str(workspace), **record.environment},
-            folder=workspace,
+            folder=folder,
             deadline=means.deadline,
             cancellation=means.cancellation,
             output=report.output,
             doing="its provisioning command",
         )
     except TimeOutError as error:
-        raise report.problem(error.what, kind=TimeOutError, hint=_LONGER) from error
+        raise report.problem(error.what, kind=TimeOutError, hint=means.hint) from error
     except (StoppedError, ProvisioningError) as error:
         error.host = record.name
         raise
     report.ended(outcome)
     if outcome is None:
-        report.skipped(command.skipped_because(workspace / (command.chdir or "")) or "it says so")
+        report.skipped(command.skipped_because(folder / (command.chdir or "")) or "it says so")
     return outcome
 
 
@@ -153,9 +158,12 @@ def _parsed(report: Report) -> dict[str, Any]:
     try:
         value = yamlfile.parse(stream.text, "standard output").value
         told = json.loads(json.dumps(value, default=str))
-    except (UsageError, ValueError, RecursionError) as error:
-        why = error.what if isinstance(error, UsageError) else "it refers to itself"
-        raise report.problem(f"its provisioning command did not print YAML ({why})") from error
+    except UsageError as error:
+        raise report.problem(f"its provisioning command did not print YAML ({error.what})") from error
+    except (ValueError, RecursionError) as error:
+        raise report.problem("its provisioning command did not print YAML (it refers to itself)") from error
+    except TypeError as error:  # a date or a list as a key
+        raise report.problem(f"its provisioning command printed a key that is no name: {error}") from error
     if not isinstance(told, dict):
         kind = {"list": "a list", "str": "a text", "NoneType": "nothing"}.get(type(told).__name__, "a single value")
         raise report.problem(f"its provisioning command printed {kind} instead of one mapping of host variables")
@@ -168,9 +176,17 @@ def _demand_variables(told: Mapping[str, Any], report: Report) -> None:
     for key in told:
         if not str(key).isidentifier():
             raise report.problem(f"its provisioning command printed `{key}`, which can't be the name of a variable")
-    port = told.get("ansible_port")
-    if port is not None and not (str(port).isdigit() and 0 < int(port) < 1 << 16):
-        raise report.problem(f"its provisioning command printed ansible_port {port!r}, which is no port")
+    for name in ("ansible_port", "ansible_ssh_port"):
+        port = told.get(name)
+        if port is not None and not (str(port).isdigit() and 0 < int(port) < 1 << 16):
+            raise report.problem(f"its provisioning command printed {name} {port!r}, which is no port")
+    for name in ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"):
+        try:
+            shlex.split(str(told.get(name) or ""))
+        except ValueError as error:
+            raise report.problem(
+                f"its provisioning command printed {name} that no shell would take: {error}"
+            ) from error
     if not told:
         raise report.problem("its provisioning command printed no host variables")
 

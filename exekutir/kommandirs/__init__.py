@@ -16,12 +16,17 @@ from kommandir.errors import UsageError
 NAME = "kommandir"
 NOCLOUD = "nocloud"
 
-__all__ = ["NAME", "NOCLOUD", "Kommandir", "discovered", "groups", "is_here", "left", "lock_name"]
+__all__ = ["NAME", "NOCLOUD", "Kommandir", "discovered", "groups", "is_here", "left", "lock_name", "provider"]
 
 
 def groups(job: Job) -> list[str]:
     """The groups of the job's kommandir."""
     return [str(group) for group in job.variables.get("kommandir_groups") or [NOCLOUD]]
+
+
+def provider(job: Job) -> str:
+    """The group that makes the job's kommandir."""
+    return groups(job)[0]
 
 
 def is_here(job: Job) -> bool:
@@ -48,7 +53,10 @@ def discovered(job: Job) -> AbstractContextManager[Kommandir]:
     """
     if is_here(job):
         if job.options.attach:
-            raise UsageError("--attach: this host is the kommandir, and nothing of a killed exekutir runs on here")
+            raise UsageError(
+                "--attach: this host is the kommandir, and nothing of a killed exekutir runs on here",
+                hint="run the same command without it: it goes on where it was",
+            )
         from exekutir.kommandirs.in_place import discovered as in_place_discovered
 
         return in_place_discovered(job)
@@ -60,7 +68,7 @@ def discovered(job: Job) -> AbstractContextManager[Kommandir]:
 def left(job: Job) -> int:
     """The job needs its kommandir no more; whoever leaves a retired one last destroys it. No lock may be held.
 
-    Raises LeftBehindError when it should be gone and is not.
+    Raises ProvisioningError or TimeOutError when one that this job used should be gone and may be there.
     """
     if not is_here(job):
         from exekutir.kommandirs.departure import left as remote_left

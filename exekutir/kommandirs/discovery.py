@@ -10,20 +10,24 @@ from typing import Any
 from exekutir import kommandirs
 from exekutir.generations import CREATING, Generation, Generations
 from exekutir.job import Job
-from exekutir.kommandirs import provision
+from exekutir.kommandirs import neighbourhood, provision
 from exekutir.locks import lock_folder
-from exekutir.remote.control import Control
+from exekutir.remote.control import Control, LoginRefusedError
 from exekutir.remote.host import RemoteHost
 from exekutir.remote.host_keys import HostKeyError
 from kommandir.deadline import Deadline
-from kommandir.errors import ProvisioningError, TimeOutError, UnreachableError
+from kommandir.errors import ExekutirError, ProvisioningError, TimeOutError, UnreachableError
 
 #: Seconds in which a kommandir that was ready before must answer; then another one takes its place.
 PATIENCE = 90.0
 #: The same for one whose provider can't say that it is there.
 BRIEF = 10.0
-#: Seconds between two attempts to connect.
-PAUSE = 0.3
+#: The part of ``kommandir_timeout`` in which the provider of one that was ready must tell of it.
+DISCOVERY = 1 / 3
+#: Seconds between two attempts to connect, and the same where the login was refused, so that no guard bars us.
+PAUSE, REFUSED_PAUSE = 0.3, 5.0
+#: Seconds for which a host that is there already may refuse the login; a new one may still be getting its key.
+REFUSED = 30.0
 
 
 class AnotherHostError(ProvisioningError):
@@ -52,24 +56,31 @@ def found(job: Job, generations: Generations, key: Path) -> Found:
     One that was ready and does not answer any more, or is another host than before, is retired, and a new one takes its
     place: no state is bound to it. One that answers is kept, also when its provisioning command fails. A new one that
     can't be had raises ProvisioningError, UnreachableError or TimeOutError, and is finished or destroyed by whoever
-    comes next. The setup lock must be held.
+    comes next. UsageError is raised for one that another exekutir or provider made. The setup lock must be held.
     """
     deadline = job.deadline.within(float(job.setting("kommandir_timeout")))
-    known = _known(job, generations)
+    known = _ours(_known(job, generations), job, generations)
     while known is not None and known.state != CREATING:
         try:
             return _answering(job, known, key, deadline, patience=PATIENCE)
         except HostKeyError:
             raise
-        except (UnreachableError, ProvisioningError) as error:
+        except (UnreachableError, ProvisioningError, TimeOutError) as error:
             deadline.check("the kommandir", host=known.name)
             told_retired(job, generations.retire(known, error.what))
         # Another job that was there may have begun the next one already.
         following = generations.current()
-        known = following if following is not None and following.number != known.number else None
+        known = _ours(following if following and following.number != known.number else None, job, generations)
     provision.demand_commands(job)  # what can't be made must not be on record as perhaps made
-    fresh = generations.begin(_provider(job))
+    provider = kommandirs.provider(job)
+    fresh = generations.begin(provider, neighbourhood.maker(provider))
     return _answering(job, fresh, key, deadline, patience=deadline.remaining())
+
+
+def _ours(one: Generation | None, job: Job, generations: Generations) -> Generation | None:
+    if one is not None:
+        neighbourhood.demand_ours(one, kommandirs.provider(job), generations.path)
+    return one
 
 
 def _known(job: Job, generations: Generations) -> Generation | None:
@@ -87,10 +98,6 @@ def told_retired(job: Job, generation: Generation) -> None:
     job.events.emit("kommandir", kommandir=generation.name, state="retired", message=generation.why_retired)
 
 
-def _provider(job: Job) -> str:
-    return kommandirs.groups(job)[0]
-
-
 def _answering(job: Job, generation: Generation, key: Path, deadline: Deadline, *, patience: float) -> Found:
     begun = time.monotonic()
     told, doubt = _told(job, generation, key, deadline)
@@ -99,7 +106,7 @@ def _answering(job: Job, generation: Generation, key: Path, deadline: Deadline, 
         raise AnotherHostError(
             "its provisioning command told another host than before: its host key differs",
             host=generation.name,
-            hint="nobody logs in there; look at the provider, whether it lost the host",
+            hint=f"it is not used any more; ask the provider why {generation.name} is another host now",
         )
     host = provision.reached(job, generation, told, key)
     if doubt is None:
@@ -110,7 +117,10 @@ def _answering(job: Job, generation: Generation, key: Path, deadline: Deadline, 
         outcome = control.run(["sleep", "0.1"], deadline=deadline, cancellation=job.cancellation)
         if not outcome.good:
             raise UnreachableError(
-                f"it answers, but can't run `sleep 0.1`: {outcome.end}", host=host.name, why=outcome.stderr
+                f"it answers, but can't run `sleep 0.1`: {outcome.end}",
+                host=host.name,
+                why=outcome.stderr,
+                hint="look at its disk, its memory and root's login shell; the next call takes another generation",
             )
     except BaseException:
         control.close()
@@ -123,18 +133,18 @@ def _answering(job: Job, generation: Generation, key: Path, deadline: Deadline, 
 
 def _told(
     job: Job, generation: Generation, key: Path, deadline: Deadline
-) -> tuple[dict[str, Any], ProvisioningError | None]:
-    """What the provisioning command tells; of one that was ready before and whose command fails, what it told then,
-    with that failure: the provider may be away for a while, and the host not."""
-    try:
+) -> tuple[dict[str, Any], ExekutirError | None]:
+    """What the provisioning command tells; of one that was ready before and whose command fails or hangs, what it told
+    then, with that failure: the provider may be away for a while, and the host not."""
+    if generation.state == CREATING or not generation.host_vars:
         return provision.created(job, generation, key, deadline), None
-    except ProvisioningError as error:
-        if generation.state == CREATING or not generation.host_vars:
-            raise
+    try:
+        return provision.created(job, generation, key, deadline.within(deadline.given * DISCOVERY)), None
+    except (ProvisioningError, TimeOutError) as error:
         return provision.remembered(job, generation, key), error
 
 
-def _connected_in_doubt(job: Job, host: RemoteHost, deadline: Deadline, doubt: ProvisioningError) -> Control:
+def _connected_in_doubt(job: Job, host: RemoteHost, deadline: Deadline, doubt: ExekutirError) -> Control:
     """A connection to a host of which its provider could not tell; where it does not answer, that is the reason."""
     try:
         control = _connected(job, host, deadline)
@@ -150,12 +160,19 @@ def _connected(job: Job, host: RemoteHost, deadline: Deadline) -> Control:
     """Try again and again, as a host that has just been made may still be starting."""
     import select
 
-    begun = time.monotonic()
+    begun, pause = time.monotonic(), PAUSE
+    existing = kommandirs.provider(job) == provision.EXISTING
     while True:
         try:
             return Control.opened(host, deadline=deadline, cancellation=job.cancellation)
         except HostKeyError:
             raise
+        except LoginRefusedError as error:
+            if deadline.expired or (existing and time.monotonic() - begun > REFUSED):
+                raise
+            if pause == PAUSE:
+                job.events.emit("warning", message=f"{error.host}: {error.what}; it is tried again for a while")
+            pause = REFUSED_PAUSE
         except (UnreachableError, TimeOutError) as error:
             if deadline.expired:
                 raise UnreachableError(
@@ -164,4 +181,4 @@ def _connected(job: Job, host: RemoteHost, deadline: Deadline) -> Control:
                     why=error.why,
                     hint="look at its console or log at the provider",
                 ) from error
-        select.select([job.cancellation.fileno()], [], [], min(PAUSE, deadline.remaining()))
+        select.select([job.cancellation.fileno()], [], [], min(pause, deadline.remaining()))

@@ -13,7 +13,7 @@ from exekutir.generations import Generation
 from exekutir.job import Job
 from exekutir.kommandirs.inventory import Templates
 from exekutir.remote.host import RemoteHost
-from kommandir import atomic, known_hosts
+from kommandir import atomic, host_vars, known_hosts
 from kommandir.cloud_command import Output, run_command
 from kommandir.deadline import Deadline
 from kommandir.errors import KommandirError, ProvisioningError
@@ -23,6 +23,8 @@ DAY = 86400
 EXISTING = "existing"
 #: Days beyond its age for which a kommandir's lease lasts: ``exekutir reap`` destroys what everybody forgot.
 SPARE_DAYS = 4
+#: Days after which one that never gets too old is taken for forgotten, as nobody used it for so long.
+AGELESS = 365
 
 
 def created(job: Job, generation: Generation, key: Path, deadline: Deadline) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def created(job: Job, generation: Generation, key: Path, deadline: Deadline) -> 
     from kommandir import provisioning
 
     _key_given(job, key)
+    _others_forgotten(job, generation)
     templates = Templates(job, _own(job, generation))
     templates.demand_asserts()
     told = provisioning.create(
@@ -51,6 +54,8 @@ def created(job: Job, generation: Generation, key: Path, deadline: Deadline) -> 
             deadline=deadline,
             cancellation=job.cancellation,
             redactor=job.events.redactor,
+            folder=job.workspace.kommandir,
+            hint="raise the variable kommandir_timeout",
             templates=_of_ssh(job, generation, key),
         ),
     )
@@ -63,7 +68,11 @@ def remembered(job: Job, generation: Generation, key: Path) -> dict[str, Any]:
     from kommandir import provisioning
 
     told = dict(generation.host_vars)
-    provisioning.keep_told(job.workspace.path, kommandirs.NAME, told, _of_ssh(job, generation, key))
+    _others_forgotten(job, generation)
+    try:
+        provisioning.keep_told(job.workspace.path, kommandirs.NAME, told, _of_ssh(job, generation, key))
+    except OSError as error:
+        raise _host_vars_unkept(error) from error
     _key_trusted(job, generation, told)
     return told
 
@@ -80,7 +89,10 @@ def _key_trusted(job: Job, generation: Generation, told: dict[str, Any]) -> None
     try:
         known_hosts.add(job.workspace.path, [generation.name], keys)
     except OSError as error:
-        raise KommandirError(f"known_hosts can't be written: {error.strerror}") from error
+        raise KommandirError(
+            f"{known_hosts.path(job.workspace.path)} can't be written: {error.strerror}",
+            hint="free some space or make it writable, then run the same command again",
+        ) from error
 
 
 def _of_ssh(job: Job, generation: Generation, key: Path) -> dict[str, str]:
@@ -123,8 +135,9 @@ def destroyed(job: Job, generation: Generation) -> None:
         command,
         uuid=job.uuid,
         environment={"WORKSPACE": str(job.workspace.path), **templates.environment()},
-        folder=job.workspace.path,
+        folder=job.workspace.kommandir,
         deadline=Deadline.after(float(job.setting("kommandir_timeout"))),
+        cancellation=job.cancellation,
         output=output,
         doing=f"destroying the kommandir {generation.name}",
     )
@@ -134,7 +147,7 @@ def destroyed(job: Job, generation: Generation) -> None:
             f"its destruction command failed: {outcome.end}",
             host=generation.name,
             why=said,
-            hint="run `exekutir cleanup` again; or destroy it by hand",
+            hint=f"run `exekutir cleanup` again; by hand: {job.events.redactor.text(command.command)}",
         )
 
 
@@ -143,11 +156,33 @@ def _key_given(job: Job, key: Path) -> None:
     try:
         atomic.write(job.workspace.path / "ssh" / "kommandir_key.pub", Path(f"{key}.pub").read_bytes(), durable=False)
     except OSError as error:
-        raise KommandirError(f"the kommandir's public key can't be kept: {error.strerror}") from error
+        raise KommandirError(
+            f"the kommandir's public key can't be kept: {error.filename}: {error.strerror}",
+            hint="free some space or make it writable, then run the same command again",
+        ) from error
+
+
+def _others_forgotten(job: Job, generation: Generation) -> None:
+    """What another generation told, such as its port, does not hold for this one."""
+    used = [
+        entry.data.get("kommandir") for entry in job.workspace.journal.entries() if entry.action == "kommandir_used"
+    ]
+    if used and used[-1] != generation.name:
+        try:
+            host_vars.emptied(job.workspace.path, kommandirs.NAME)
+        except OSError as error:
+            raise _host_vars_unkept(error) from error
+
+
+def _host_vars_unkept(error: OSError) -> KommandirError:
+    return KommandirError(
+        f"the kommandir's host variables can't be kept: {error.filename}: {error.strerror}",
+        hint="free some space or make the workspace writable, then run the same command again",
+    )
 
 
 def _expires(job: Job) -> int:
-    return int(time.time() + (float(job.setting("kommandir_max_age")) + SPARE_DAYS) * DAY)
+    return int(time.time() + ((float(job.setting("kommandir_max_age")) or AGELESS) + SPARE_DAYS) * DAY)
 
 
 def _own(job: Job, generation: Generation) -> dict[str, Any]:

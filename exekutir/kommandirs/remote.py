@@ -16,7 +16,7 @@ from typing import Any
 from exekutir.generations import Generation, Generations
 from exekutir.job import Job
 from exekutir.kommandirs import discovery, installation, provision, requests
-from exekutir.remote import environment, peon_state, running, runs
+from exekutir.remote import environment, peon_state, running, runs, verdicts
 from exekutir.remote.control import ConnectionLostError, Control
 from exekutir.remote.host import RemoteHost
 from exekutir.remote.multiplexing import multiplexed
@@ -24,8 +24,9 @@ from exekutir.remote.sync import Sync
 from kommandir.cancellation import Cancellation
 from kommandir.deadline import Deadline
 from kommandir.detached.request import RunRequest
-from kommandir.errors import ExitCode, KommandirError, UsageError
+from kommandir.errors import ExekutirError, ExitCode, KommandirError, UsageError
 from kommandir.journal import PeonRecord
+from kommandir.process import Outcome
 from kommandir.xn import XnResult
 
 #: Seconds in which what a job has there is brought back after a signal or a passed deadline.
@@ -88,6 +89,8 @@ class Remote:
         with Control.opened(self._user, deadline=deadline, cancellation=job.cancellation) as control:
             words = runs.words(self._program, self._runs, "status")
             told = control.run(words, deadline=deadline, cancellation=job.cancellation)
+        if not told.good:
+            raise self._failure(told, "`kommandir job status`")
         alive = [run for run in map(json.loads, told.stdout.splitlines()) if run.get("state") == "running"]
         if alive:
             raise UsageError(
@@ -169,7 +172,12 @@ class Remote:
             if "event" in told:
                 job.events.emit(told.pop("event"), **{key: value for key, value in told.items() if key not in _OURS})
         if outcome.code not in (ExitCode.GOOD, ExitCode.LEFT_BEHIND):
-            raise KommandirError("the peons could not be released", host=self.host.name, why=outcome.stderr)
+            raise KommandirError(
+                "the peons could not be released",
+                host=self.host.name,
+                why=outcome.stderr,
+                hint="run `exekutir cleanup` again; `exekutir status` names the peons",
+            )
         known = job.workspace.peon_journal.peons()
         return [known.get(name) or PeonRecord(name, "leaked") for name in left]
 
@@ -223,15 +231,34 @@ class Remote:
             self.control = Control.opened(self.host, deadline=deadline, cancellation=job.cancellation)
             self.closing.callback(self.control.close)
             outcome = self.control.run(words, stdin=stdin, deadline=deadline, cancellation=job.cancellation)
+        return self._told(outcome, f"`kommandir {' '.join(arguments)}`")
+
+    def _told(self, outcome: Outcome, command: str) -> dict[str, Any]:
+        """The mapping in the last line that a command printed; before it may be what root's shell says to everybody."""
         if not outcome.good:
+            raise self._failure(outcome, command)
+        try:
+            told = json.loads(outcome.stdout.strip().rpartition("\n")[2])
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
             raise KommandirError(
-                f"`kommandir {' '.join(arguments)}` failed there: {outcome.end}",
+                f"{command} printed no answer there",
                 host=self.host.name,
-                why=outcome.stderr or outcome.stdout,
+                why=outcome.stdout or outcome.stderr,
+                hint="look at what root's shell says when it starts there, then run the same command again",
             )
-        told = json.loads(outcome.stdout)
-        assert isinstance(told, dict)
         return told
+
+    def _failure(self, outcome: Outcome, command: str) -> ExekutirError:
+        said = outcome.stderr or outcome.stdout
+        hint = "mend that and run the same command again; `exekutir cleanup -e stonith=true` gets rid of that host"
+        return verdicts.ERRORS.get(outcome.code, KommandirError)(
+            f"{command} failed there: {outcome.end}",
+            host=self.host.name,
+            why=said,
+            hint=None if "next: " in said else hint,
+        )
 
 
 #: What each event has of its own.

@@ -27,7 +27,7 @@ from kommandir.process import Outcome
 if TYPE_CHECKING:
     import paramiko
 
-__all__ = ["AGAIN", "ConnectionLostError", "Control", "HostKeyError", "RemoteCommand"]
+__all__ = ["AGAIN", "ConnectionLostError", "Control", "HostKeyError", "LoginRefusedError", "RemoteCommand"]
 
 #: What to do when a host went away.
 AGAIN = "run the same command again: it asks the provider for the host, and for another one where that is gone"
@@ -45,6 +45,10 @@ NO_STATUS = 255
 
 class ConnectionLostError(UnreachableError):
     """A connection that was there has ended, or went silent; what runs on the other side is another matter."""
+
+
+class LoginRefusedError(UnreachableError):
+    """The host is there and is the known one, and does not let this user in with this key."""
 
 
 class Control:
@@ -334,7 +338,7 @@ def _authenticated(transport: paramiko.Transport, host: RemoteHost, key: paramik
             raise _no_connection(host, error) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise _no_connection(host, error) from error
-    raise UnreachableError(
+    raise LoginRefusedError(
         f"{host.user} can't log in with the key {host.key}",
         host=host.name,
         hint=f"put {host.key}.pub into that user's authorized_keys there; for a job's own user run the same context "

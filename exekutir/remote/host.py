@@ -71,7 +71,8 @@ class RemoteHost:
 
     def target(self, path: str) -> str:
         """A path on the host, as rsync names it."""
-        return f"{self.user}@{self.address}:{path}"
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self.user}@{address}:{path}"
 
     def _client(self) -> list[str]:
         # Of an option that is given twice ssh takes the first: ours win over those of the provider.
@@ -98,7 +99,7 @@ class RemoteHost:
 
         ``timeout`` is in seconds. Raises UnreachableError.
         """
-        proxy, passes_descriptor = self._option("proxycommand"), self._option("proxyusefdpass") == "yes"
+        proxy, passes_descriptor = self._proxy(), self._option("proxyusefdpass") == "yes"
         try:
             if proxy and proxy != "none":
                 return self._proxied(proxy, passes_descriptor, timeout)
@@ -107,6 +108,18 @@ class RemoteHost:
             raise UnreachableError(
                 f"no connection to {self.address}:{self.port}", host=self.name, why=error.strerror or str(error)
             ) from error
+
+    def _proxy(self) -> str | None:
+        """The ProxyCommand of the provider; of its ProxyJump, the command that OpenSSH makes of it."""
+        jumps = self._option("proxyjump") or next(
+            (after for word, after in zip(self.options, self.options[1:], strict=False) if word == "-J"), None
+        )
+        if not jumps or jumps == "none":
+            return self._option("proxycommand")
+        *before, last = jumps.split(",")
+        destination = last if last.startswith("ssh://") else f"ssh://{last}"
+        through = ["-J", ",".join(before)] if before else []
+        return shlex.join(["ssh", "-F", "none", "-o", "BatchMode=yes", *through, "-W", "[%h]:%p", destination])
 
     def _option(self, name: str) -> str | None:
         """The value of an ssh option among ``options``."""

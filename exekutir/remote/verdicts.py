@@ -25,7 +25,8 @@ from kommandir.errors import (
 from kommandir.failure import Failure
 from kommandir.xn import XnResult
 
-_ERRORS: dict[int, type[ExekutirError]] = {
+#: The error that ends a call with an exit code of ours.
+ERRORS: dict[int, type[ExekutirError]] = {
     int(each.exit_code): each
     for each in (
         UsageError,
@@ -107,5 +108,5 @@ def _error(told: dict[str, Any]) -> ExekutirError:
     texts = {name: str(told[name]) for name in ("host", "why", "log", "hint") if told.get(name)}
     if told.get("signal"):
         return StoppedError(int(told["signal"]))
-    kind = _ERRORS.get(int(told.get("exit_code") or 0), KommandirError)
+    kind = ERRORS.get(int(told.get("exit_code") or 0), KommandirError)
     return kind(str(told.get("what")), **texts)

@@ -72,9 +72,9 @@ class _Call(Generic[T]):
 
     def _finish(self, *result: T, error: BaseException | None = None) -> None:
         with self._lock:
-            self._over = True
             if not self._abandoned:
                 self._result, self._error = list(result), error
+                self._over = True  # the last: who sees it takes the result without the lock
                 self.ended.wake()
                 return
         for unwanted in result:

@@ -112,10 +112,14 @@ def _impossible(why: str) -> KommandirError:
 
 
 def environment(request: RunRequest, run: RunFolder) -> dict[str, str]:
-    """All that a run gets: what the request names, what every login has, our programs first, and our marks."""
+    """All that a run gets: what the request names, what every login has, our programs first, and our marks.
+
+    From where the login came is passed on, as peons with a way out must not find the exekutir on it.
+    """
     user = pwd.getpwuid(os.getuid())
     wanted = dict(request.environment)
     login = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, "SHELL": user.pw_shell or "/bin/sh"}
+    login |= {name: os.environ[name] for name in ("SSH_CONNECTION",) if os.environ.get(name)}
     path = {"PATH": f"{Path(sys.executable).parent}:{_PATH}"}
     uuid = request.uuid or "standalone"
     marks = {JOB_TAG: uuid, RUN_TAG: run.id, FILE_VARIABLE: named_place(uuid, run.events)}

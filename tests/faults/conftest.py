@@ -9,6 +9,8 @@ import pytest
 
 #: Further variables of a call whose provider of kommandirs can't be asked.
 AWAY = json.dumps({"cloud_provisioning_command": {"command": "echo no cloud today >&2; exit 3"}})
+#: The same where it does not answer at all.
+HANGS = json.dumps({"cloud_provisioning_command": {"command": "sleep 1000"}, "kommandir_timeout": 15})
 PEONS = """[peons]
 one
 two

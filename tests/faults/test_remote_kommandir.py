@@ -17,7 +17,7 @@ import pytest
 from kommandir.journal import FILE_NAME, Journal
 from tests.calls import PATIENCE, Calls
 from tests.faults import cloud as clouds
-from tests.faults.conftest import AWAY, SLOW_RUN, job_with_peons, slow_run
+from tests.faults.conftest import AWAY, HANGS, SLOW_RUN, job_with_peons, slow_run
 from tests.kommandirs import (
     containers,
     current,
@@ -120,6 +120,8 @@ def test_a_provider_that_is_away_costs_no_kommandir(remote_calls: Make, tmp_path
     assert current(kommandir_state) == own
     warnings = [event["message"] for event in calls.events() if event["event"] == "warning"]
     assert [(own in told, "no cloud today" in told) for told in warnings] == [(True, True)] * 2
+    calls("run", "-e", HANGS)
+    assert current(kommandir_state) == own
 
     killed(kommandir_state, own)
     ended = calls("run", "-e", AWAY, code=3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,9 @@ from kommandir.providers import ssh
 from tests.calls import PATIENCE, Calls
 from tests.faults.conftest import AWAY, job_with_peons, slow_run
 from tests.kommandirs import (
+    containers,
     current,
+    generations,
     inside,
     job_of_commands,
     killed,
@@ -190,3 +194,44 @@ def test_a_cleanup_whose_own_steps_fail_releases_all_the_same(
     calls("cleanup", code=8)
     assert calls.uuid not in users(kommandir_state, current(kommandir_state))
     assert calls.uuid not in registered(kommandir_state)
+
+
+def test_a_cleanup_that_could_not_remove_its_user_is_not_good_before_that_is_gone(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+) -> None:
+    state = kommandir_state
+    calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true"))
+    calls("setup")
+    broken = "cd /usr/sbin && mv userdel userdel.away && printf '#!/bin/sh\\nexit 1\\n' >userdel && chmod 755 userdel"
+    inside(state, current(state), "sh", "-c", broken)
+    try:
+        for _ in range(2):
+            ended = calls("cleanup", code=5)
+            assert "userdel failed" in ended.stdout
+            assert "nothing is left" not in ended.stdout
+            assert calls.uuid in registered(state)
+    finally:
+        inside(state, current(state), "mv", "/usr/sbin/userdel.away", "/usr/sbin/userdel")
+    assert "nothing is left" in calls("cleanup").stdout
+    assert calls.uuid not in users(state, current(state))
+    assert calls.uuid not in registered(state)
+
+
+def test_a_signal_ends_a_destruction_and_the_next_cleanup_destroys(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+) -> None:
+    state = kommandir_state
+    calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true"))
+    calls("setup")
+    own = current(state)
+    begun = tmp_path / "begun"
+    slow = json.dumps({"cloud_destruction_command": {"command": f"touch {begun}; sleep 1000"}, "stonith": True})
+    cleanup = calls.started("cleanup", "-e", slow)
+    wait_for(begun.exists, "the destruction never began")
+    cleanup.send_signal(signal.SIGTERM)
+    assert cleanup.wait(PATIENCE) == 143
+    assert [one["state"] for one in generations(state) if one["name"] == own] == ["destroying"]
+    assert own in containers(state)
+    calls("cleanup")
+    assert own not in containers(state)
+    assert [one["state"] for one in generations(state) if one["name"] == own] == ["destroyed"]

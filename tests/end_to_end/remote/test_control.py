@@ -229,6 +229,24 @@ def test_a_proxy_of_the_provider_is_used(server: Server, tmp_path: Path, script:
         assert control.run(["echo", "through"], deadline=patience(), cancellation=Cancellation()).stdout == "through\n"
 
 
+@pytest.mark.parametrize("option", [["-o", "ProxyJump={}"], ["-J", "{}"]])
+def test_a_jump_over_another_host_is_made(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    """The jump itself logs in as ssh does for everybody, here with the key that the server knows."""
+    log, own = tmp_path / "jumps", f"-i {server.folder}/key -o UserKnownHostsFile={server.known_hosts}"
+    (tmp_path / "ssh").write_text(
+        f'#!/bin/sh\necho "$@" >>{log}\nexec {shutil.which("ssh")} {own} -o HostKeyAlias={NAME} "$@"\n'
+    )
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    jump = f"{server.host().user}@127.0.0.1:{server.port}"
+    host = replace(server.host(), options=tuple(word.format(jump) for word in option))
+    with Control.opened(host, deadline=patience(), cancellation=Cancellation()) as control:
+        assert control.run(["echo", "through"], deadline=patience(), cancellation=Cancellation()).stdout == "through\n"
+    assert f"ssh://{jump}" in log.read_text()
+
+
 def test_a_proxy_that_fails_is_told(server: Server) -> None:
     for more in ([], ["-o", "ProxyUseFdpass=yes"]):
         host = replace(server.host(), options=("-o", "ProxyCommand=exit 3", *more))

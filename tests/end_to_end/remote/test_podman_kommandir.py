@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+from exekutir.generations import FILE_NAME as FILE_OF_GENERATIONS
 from kommandir.journal import FILE_NAME, Journal
 from tests.calls import Calls
 from tests.kommandirs import containers, generations, users
@@ -38,3 +40,26 @@ def test_a_second_job_finds_the_kommandir_of_the_first(remote_calls: Make, komma
     first("cleanup")
     second("cleanup")
     assert len(containers(kommandir_state)) == 1
+
+
+def test_one_that_lives_on_another_worker_is_neither_used_nor_taken_for_lost(
+    remote_calls: Make, kommandir_state: Path, tmp_path: Path
+) -> None:
+    first = remote_calls("one", "ci")
+    first("setup")
+    [file] = (kommandir_state / "locks").glob(f"*/{FILE_OF_GENERATIONS}")
+    here = file.read_text()
+    told = json.loads(here)
+    told["generations"][-1]["maker"] = {"host": "worker-a", "machine": "0" * 32}
+    file.write_text(json.dumps(told))
+    try:
+        second = remote_calls("two", "ci")
+        refused = second("setup", code=2)
+        assert "is on the host worker-a" in refused.stderr
+        assert "lock_dir" in refused.stderr
+        second("cleanup", "-e", "stonith=true")
+        assert generations(kommandir_state)[-1]["state"] == "ready"
+        assert len(containers(kommandir_state)) == 1
+    finally:
+        file.write_text(here)
+    first("cleanup")

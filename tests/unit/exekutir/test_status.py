@@ -58,3 +58,10 @@ def test_what_can_not_be_read_is_said(tmp_path: Path, place: workspace.Workspace
 
 def test_on_this_host_alone_nothing_is_said_of_them(place: workspace.Workspace) -> None:
     assert "kommandir" not in said(place)
+
+
+def test_the_folder_of_locks_is_that_of_the_last_call(tmp_path: Path, place: workspace.Workspace) -> None:
+    place.extra_vars.write_text(f"---\nlock_dir: {tmp_path}/shared\n")
+    Generations(tmp_path / "shared" / "lab-kommandir").begin("existing")
+
+    assert "lab-kommandir-g1" in said(place)
