@@ -32,8 +32,6 @@ from kommandir.redaction import Redactor, secret_values
 __all__ = ["CloudCommand", "create", "destroy", "destroy_all", "keep", "mark", "reboot", "run_command"]
 
 
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What a creation works with besides the command itself."""

@@ -117,13 +117,14 @@ def test_a_follower_ends_with_its_reader(runs: Runs) -> None:
 
 def test_a_run_has_nothing_of_who_started_it(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOT_TO_PASS", "x")
+    monkeypatch.setenv("SSH_CONNECTION", "198.51.100.7 50000 198.51.100.8 22")  # its peons must not get there
     environment = {"TERM": "xterm-256color", "COLUMNS": "99", "LINES": "33", "MINE": "m", "LANG": "xx_YY.UTF-8"}
     script = "env; ls -l /proc/self/fd; ps -o sid=,tty= -p $$"
     runs.start("own", items(script), environment=environment, environment_pass=["MINE"])
     lines = runs.outputs(runs.lines("own"))
     assert {"TERM=xterm-256color", "COLUMNS=99", "LINES=33", "MINE=m", "LANG=C.UTF-8"} <= set(lines)
     assert f"EXEKUTIR_JOB={runs.uuid}" in lines
-    assert "EXEKUTIR_RUN=own" in lines
+    assert {"EXEKUTIR_RUN=own", "SSH_CONNECTION=198.51.100.7 50000 198.51.100.8 22"} <= set(lines)
     assert not any("NOT_TO_PASS" in line or ".starting" in line for line in lines)
     record = runs.run("own").record or {}
     assert lines[-1].split()[1] == "?"
