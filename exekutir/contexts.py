@@ -71,6 +71,8 @@ def _performed(
         return preview.shown(context, options, there, errors)
     opened = workspace.opened(place, create=context == "setup")
     with _workspace_locked(context, options, opened, cancellation):
+        if context == "setup":
+            workspace.earlier_results_put_away(opened)
         job = jobs.load(context, options, opened, cancellation, subscriber)
         return _recorded(job, errors)
 

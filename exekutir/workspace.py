@@ -17,7 +17,7 @@ from pathlib import Path
 from kommandir import atomic, content, yamlfile
 from kommandir.errors import KommandirError, UsageError
 from kommandir.journal import FILE_NAME as JOURNAL
-from kommandir.journal import Journal
+from kommandir.journal import Journal, now
 
 #: Raised when the layout changes so that older programs can't use it.
 FORMAT = "1"
@@ -150,6 +150,19 @@ def _demand_same_format(workspace: Workspace) -> None:
             f"workspace {workspace.path} has layout {found!r}; this version of exekutir knows {FORMAT!r}",
             hint="go on with the version that made it (`exekutir cleanup`), or use a new workspace",
         )
+
+
+def earlier_results_put_away(workspace: Workspace) -> None:
+    """Move the results of a job that was cleaned up to ``earlier_results/MOMENT``, so that no test of it is taken for
+    one of the job that is set up now. Raises OSError.
+    """
+    ended = [entry for entry in workspace.journal.entries() if entry.action in ("context_started", "context_finished")]
+    if not ended or ended[-1].action != "context_finished" or ended[-1].data.get("context") != "cleanup":
+        return
+    if workspace.results.is_dir():
+        place = workspace.path / "earlier_results" / now()
+        place.parent.mkdir(exist_ok=True)
+        workspace.results.rename(place)
 
 
 def made(workspace: Workspace, job: Path, excludes: Iterable[str] = ()) -> None:

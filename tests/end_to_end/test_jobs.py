@@ -15,6 +15,7 @@ import pytest
 
 from kommandir import yamlfile
 from tests.calls import BIN, Calls
+from tests.kommandirs import job_of_commands
 
 
 def test_quickstart_goes_from_nothing_to_results_and_back(calls: Calls) -> None:
@@ -51,6 +52,21 @@ def test_broken_says_which_peon_failed_and_why(calls: Calls) -> None:
 def test_ci_needs_no_peon(calls: Calls) -> None:
     calls.job = "ci"
     calls("all")
+    assert calls.left() == []
+
+
+def test_results_of_a_job_that_was_cleaned_up_are_not_taken_for_those_of_the_next(calls: Calls, tmp_path: Path) -> None:
+    said_no = '<testsuite><testcase name="old"><failure/></testcase></testsuite>'
+    calls.job = job_of_commands(
+        tmp_path / "job", run=f"[ -e ../once ] || {{ mkdir results/one && echo '{said_no}' >results/one/tests.xml; }}"
+    )
+    calls("all")
+    assert "old" in (calls.results / "junit.xml").read_text()
+    (calls.workspace / "once").touch()
+    calls("all")
+    assert "old" not in (calls.results / "junit.xml").read_text()
+    [earlier] = (calls.workspace / "earlier_results").iterdir()
+    assert said_no in (earlier / "one" / "tests.xml").read_text()
     assert calls.left() == []
 
 
