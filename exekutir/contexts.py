@@ -114,8 +114,7 @@ def _recorded(job: Job, errors: TextIO) -> int:
 def _started(job: Job) -> None:
     if job.context != "run":  # which is refused where a setup was killed, and that is still to be gone on with
         xn.closed(job.workspace.kommandir, begins=job.context)
-    names = ("uuid", "job_path", "job_name", "lock_dir", "lock_lease", "kommandir_groups")
-    known = {name: job.variables[name] for name in names if job.variables.get(name) is not None}
+    known = {name: job.variables[name] for name in jobs.REMEMBERED if job.variables.get(name) is not None}
     job.workspace.record_exit("exekutir", job.context, None)
     job.workspace.record_exit("kommandir", job.context, None)
     job.workspace.journal.append("context_started", context=job.context, pid=os.getpid(), **known)

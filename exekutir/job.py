@@ -21,6 +21,12 @@ from kommandir.events import FILE_NAME as EVENTS
 from kommandir.events import EventStream, Subscriber
 from kommandir.redaction import Redactor
 
+#: Variables that the journal keeps of a context: what cleanup needs to find the kommandir where it can't read any.
+REMEMBERED = (
+    *("uuid", "job_path", "job_name", "lock_dir", "lock_lease", "kommandir_groups", "kommandir_name_prefix"),
+    *("kommandir_address", "kommandir_port", "kommandir_user", "kommandir_host_key"),
+)
+
 
 @dataclass(slots=True, kw_only=True)
 class Job:
@@ -197,8 +203,7 @@ def _kept(path: Path) -> dict[str, Any]:
 def _remembered(workspace: Workspace, error: Exception) -> dict[str, Any]:
     for entry in reversed(list(workspace.journal.entries())):
         if entry.action == "context_started":
-            known = ("uuid", "job_path", "job_name", "lock_dir", "lock_lease", "kommandir_groups")
-            return {name: entry.data[name] for name in known if entry.data.get(name) is not None}
+            return {name: entry.data[name] for name in REMEMBERED if entry.data.get(name) is not None}
     raise error
 
 
