@@ -85,13 +85,6 @@ class Workspace:
         else:
             atomic.write(file, f"{code}\n", durable=False)
 
-    def recorded_exit(self, who: str, context: str) -> int | None:
-        """The exit code that was kept, or None."""
-        try:
-            return int(self.exit_file(who, context).read_text())
-        except (OSError, ValueError):
-            return None
-
     @property
     def exists(self) -> bool:
         """Whether there is anything of a job here."""

@@ -64,11 +64,6 @@ class Toolkit:
         """A wheel of exactly this exekutir, packed when it is not in the cache."""
         return self._packed() / packing.NAME
 
-    @cached_property
-    def requirements(self) -> str:
-        """Our wheel and the pinned packages, one a line, as pip reads them."""
-        return f"{closure.DISTRIBUTION}=={__version__}\n{self.pins}"
-
     def wheelhouse(
         self,
         python: str,

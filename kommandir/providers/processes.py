@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import time
 
 from kommandir.providers.faults import ProviderError
 
@@ -70,15 +69,3 @@ def kill(pid: int, known_as: str, what: str) -> None:
             )
     finally:
         os.close(handle)
-
-
-def end_child(pid: int, seconds: float) -> int:
-    """The exit code of a child of ours that is about to end; killed when it takes longer than ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
-    os.kill(pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
