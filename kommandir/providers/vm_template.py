@@ -115,7 +115,10 @@ def _wait_for(handle: int, path: str) -> None:
 
 
 def _sweep(directory: str) -> None:
-    """Remove what killed makings left, whose machines ended with them, and a template that is damaged."""
+    """Remove what killed makings left, whose machines ended with them.
+
+    Raises ProviderError where a template is there, which is damaged then: a person has to remove it.
+    """
     folder = os.path.dirname(directory)
     for entry in os.listdir(folder):
         if entry.startswith(_NEW):
