@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import time
 
 from kommandir.providers.faults import ProviderError, ProviderUsageError
@@ -72,11 +73,9 @@ class Records:
         if record is None:
             return None
         owner = record.get("uuid")
-        if owner == uuid or (not record and name.endswith(f"-{uuid}")):
+        if owner == uuid or (not record and _named_after(name, uuid)):
             return record
-        whose = (
-            f"belongs to the job {owner}" if owner else "has no readable record and its name does not end in the uuid"
-        )
+        whose = f"belongs to the job {owner}" if owner else "has no readable record and is not named after the uuid"
         raise ProviderUsageError(f"{name} {whose}, not to {uuid}: left alone ({self.path(name)})")
 
     def form(self, name: str, record: Record) -> str:
@@ -85,6 +84,7 @@ class Records:
         os.makedirs(forming, mode=0o700, exist_ok=True)
         _write(forming, record)
         os.rename(forming, self.path(name))
+        _sync(self.directory)
         return self.path(name)
 
     def write(self, name: str, record: Record) -> None:
@@ -123,6 +123,11 @@ class Records:
         return sorted(entry for entry in entries if not entry.startswith("."))
 
 
+def _named_after(name: str, uuid: str) -> bool:
+    """Whether a name says that it is the uuid's: ``PEON-UUID``, or ``UUID-gN`` as kommandirs are called."""
+    return name.endswith(f"-{uuid}") or re.fullmatch(rf"{re.escape(uuid)}-g[0-9]+", name) is not None
+
+
 def _lock(path: str, name: str, patience: float) -> int:
     deadline = time.monotonic() + patience
     while True:
@@ -159,8 +164,21 @@ def _read(path: str) -> Record:
 
 
 def _write(directory: str, record: Record) -> None:
+    """Replace the record in one step; on the disk when this returns, as an effect follows that may outlive the host."""
     new = f"{directory}/{RECORD}.new"
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(handle, "w", encoding="utf-8") as file:
         json.dump(record, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
     os.rename(new, f"{directory}/{RECORD}")
+    _sync(directory)
+
+
+def _sync(directory: str) -> None:
+    """Wait until the names in a directory are on the disk."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -54,6 +54,13 @@ def test_state_follows_the_environment(tmp_path: Path, monkeypatch: pytest.Monke
         ("web-u1", "{", True),
         ("web-u1", '{"uuid": "u2"}', False),
         ("web-u2", "{", False),
+        ("u1-g1", "", True),
+        ("u1-g12", "{", True),
+        ("u1-g1", '{"uuid": "u2"}', False),
+        ("u1-g", "{", False),
+        ("u1-g1x", "{", False),
+        ("u10-g1", "{", False),
+        ("my-u1-g1", "{", False),
     ],
 )
 def test_only_what_bears_the_uuid_is_owned(store: Records, name: str, record: str, mine: bool) -> None:
@@ -65,6 +72,24 @@ def test_only_what_bears_the_uuid_is_owned(store: Records, name: str, record: st
     else:
         with pytest.raises(ProviderUsageError, match="left alone"):
             store.owned(name, "u1")
+
+
+def test_a_record_is_on_the_disk_before_it_has_its_name_and_before_any_effect(store: Records) -> None:
+    calls: list[str] = []
+
+    def watch(_frame: object, event: str, function: object) -> None:
+        if event == "c_call" and function in (os.fsync, os.rename):
+            calls.append(getattr(function, "__name__", ""))
+
+    with store.held("web"):
+        sys.setprofile(watch)
+        try:
+            store.form("web", {"uuid": "u1"})
+            store.write("web", {"uuid": "u1", "n": 2})
+        finally:
+            sys.setprofile(None)
+    written = ["fsync", "rename", "fsync"]
+    assert calls == [*written, "rename", "fsync", *written]
 
 
 _CHANGES = ("os.mkdir", "open", "os.rename", "os.remove", "os.rmdir")
