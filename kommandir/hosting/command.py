@@ -13,14 +13,30 @@ from kommandir.hosting import places
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Perform one action and print its answer, one JSON object; the exit code. Raises ExekutirError."""
-    asked = _parser().parse_args(arguments)
-    print(json.dumps(_perform(asked)), flush=True)
-    if asked.action == "add-user":
-        from kommandir.hosting import reaping
+    """Perform one action and print its answer, one JSON object; the exit code.
 
-        reaping.begin(places.Places())
+    Raises ExekutirError; what the host's files or disks refuse is a KommandirError that names the file.
+    """
+    from kommandir.hosting import disk
+
+    asked = _parser().parse_args(arguments)
+    try:
+        print(json.dumps(_perform(asked)), flush=True)
+    except OSError as error:
+        raise disk.told(error, asked.action) from error
+    if asked.action == "add-user":
+        _begin_reaping()
     return 0
+
+
+def _begin_reaping() -> None:
+    """What is done for other jobs must not fail for this one, whose user is made and told by now."""
+    from kommandir.hosting import disk, reaping
+
+    try:
+        reaping.begin(places.Places())
+    except OSError as error:
+        print(f"kommandir host: {disk.told(error, 'reap')}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -34,6 +34,21 @@ def _belongs(pid: int, numbers: Sequence[range]) -> bool:
     return fields["State"].split()[0] not in "ZX" and any(user in each for user in users for each in numbers)
 
 
+def running(numbers: Sequence[range], user: int) -> int | None:
+    """The id of a process that runs as one of these users, or None.
+
+    The login manager's own process of the user does not count: it is there as long as he is known to it.
+    """
+    return next((pid for pid in processes(numbers) if not _is_manager(pid, user)), None)
+
+
+def _is_manager(pid: int, user: int) -> bool:
+    try:
+        return f"/user@{user}.service/init.scope\n" in Path(f"/proc/{pid}/cgroup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # it has just ended
+
+
 def end(numbers: Sequence[range], grace: float = GRACE) -> int:
     """End them: TERM, ``grace`` seconds, KILL; how many there were. Raises LeftBehindError when some stay."""
     first = list(processes(numbers))

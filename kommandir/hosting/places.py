@@ -29,6 +29,16 @@ class Places:
         return self.root / "var/lib/exekutir/accounts"
 
     @property
+    def reserve(self) -> Path:
+        """Room on the disk of the records, for when there is no other."""
+        return self.root / "var/lib/exekutir/reserve"
+
+    @property
+    def purged(self) -> Path:
+        """When users that nobody asks for were removed the last time because a job came: its time."""
+        return self.root / "var/lib/exekutir/purged"
+
+    @property
     def reaped(self) -> Path:
         """What was done about peons whose leases had ended, the last time."""
         return self.root / "var/lib/exekutir/reaped.json"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kommandir import atomic
 from kommandir.errors import KommandirError
+from kommandir.hosting import disk
 from kommandir.hosting.numbers import Slot
 
 MAKING, READY, REMOVING = "making", "ready", "removing"
@@ -28,6 +29,12 @@ class Record:
     touched: float
     #: The releases of the toolkit that the job has used.
     releases: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> list[range]:
+        """Its own number, and those of its peons."""
+        own = [range(self.uid, self.uid + 1)]
+        return [*own, range(self.slot.first, self.slot.last + 1)] if self.slot else own
 
     def changed(self, **values: object) -> Record:
         """The same with other values."""
@@ -55,9 +62,15 @@ class Records:
                 hint=f"look at it; remove it and, if it is there, the user {user} (userdel)",
             ) from error
 
+    def knows(self, user: str) -> bool:
+        """Whether there is a record of a user, were it a broken one."""
+        return self._path(user).exists()
+
     def write(self, record: Record) -> None:
-        """Keep a record; it is on the disk when this returns."""
-        atomic.write(self._path(record.user), json.dumps(asdict(record)), mode=0o600)
+        """Keep a record; it is on the disk when this returns. Raises OSError, which names its file."""
+        path = self._path(record.user)
+        with disk.writing(path):
+            atomic.write(path, json.dumps(asdict(record)), mode=0o600)
 
     def discard(self, user: str) -> None:
         """Forget a user."""
@@ -86,7 +99,9 @@ class Records:
 
     @last_number.setter
     def last_number(self, number: int) -> None:
-        atomic.write(self.folder / "last", f"{number}\n", mode=0o600)
+        path = self.folder / "last"
+        with disk.writing(path):
+            atomic.write(path, f"{number}\n", mode=0o600)
 
     def _path(self, user: str) -> Path:
         return self.folder / f"{user}.json"
