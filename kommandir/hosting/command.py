@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     purge.add_argument(
         "--releases-older-than", type=float, metavar="SECONDS", default=3600.0, help="releases: so long unused (3600)"
     )
-    actions.add_parser("reap", help="destroy the peons of all jobs whose leases have ended")
+    actions.add_parser("reap", help="destroy the peons of all jobs whose leases have ended; at times, purge users")
     actions.add_parser("status", help="jobs, releases, slots, disk")
     keep = actions.add_parser("keep-rootfs", help="take a tar as the root filesystem of all jobs' peons")
     keep.add_argument("tar", type=Path, metavar="TAR", help="compressed by gzip or not; it is removed in the end")
@@ -88,7 +88,9 @@ def _perform(asked: argparse.Namespace) -> dict[str, Any]:
         return {"rootfs": peon_rootfs.kept(asked.tar)}
     if asked.action == "fill-caches":
         return _filled(sys.stdin.read(), asked.timeout)
-    return purging.status(accounts)
+    from kommandir.hosting import status
+
+    return status.of(accounts)
 
 
 def _filled(text: str, seconds: float) -> dict[str, Any]:

@@ -6,18 +6,22 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from kommandir.errors import ExekutirError
-from kommandir.hosting import ending, numbers, peon_rootfs, reaping
+from kommandir.hosting import disk, ending, peon_rootfs
 from kommandir.hosting.accounts import Accounts
 from kommandir.hosting.places import Places, own_release
 from kommandir.hosting.records import Record
 
 #: Seconds for which an unused release stays: its exekutir may be between two calls.
 RELEASE_AGE = 3600.0
+#: Seconds after which the user of a job that nobody asks for goes by itself: three days, as by default at set-up.
+USER_AGE = 259200.0
+#: Seconds between two looks that jobs cause.
+EVERY = 3600.0
 
 
 def purge(accounts: Accounts, *, older_than: float, releases_older_than: float = RELEASE_AGE) -> dict[str, Any]:
@@ -26,13 +30,49 @@ def purge(accounts: Accounts, *, older_than: float, releases_older_than: float =
     A job of which a process runs is not touched. The answer: users, releases (names that are gone), refused (lines),
     and rootfs, that of peons, or None.
     """
-    users, refused = [], []
+    places = accounts.places
 
     def abandoned(record: Record) -> bool:
-        return time.time() - last_touch(record, accounts.places) > older_than and not at_work(
-            record, accounts.places.releases
-        )
+        return _is_old(record, places, older_than) and not at_work(record, places.releases)
 
+    users, refused = _purged(accounts, abandoned)
+    gone = []
+    for name in unused_releases(accounts, releases_older_than):
+        try:
+            _remove_release(places, name)
+            gone.append(name)
+        except OSError as error:
+            refused.append(str(disk.told(error, f"removing the release {name}")))
+    accounts.replenish()
+    return {"users": users, "releases": gone, "refused": refused, "rootfs": peon_rootfs.existing()}
+
+
+def purge_at_times(accounts: Accounts) -> tuple[list[str], list[str]]:
+    """Remove users that nobody has asked for in ``USER_AGE``, where that was not tried in ``EVERY``.
+
+    More careful than a person who asks for it: a user of whom any process runs stays, were it a peon's. Gives the names
+    of those that are gone, and what refused, as lines.
+    """
+    places = accounts.places
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - places.purged.stat().st_mtime < EVERY:
+            return [], []
+    with contextlib.suppress(OSError):  # on a full disk it is wanted most
+        places.purged.touch()
+
+    def abandoned(record: Record) -> bool:
+        return _is_old(record, places, USER_AGE) and not ending.running(record.numbers, record.uid)
+
+    return _purged(accounts, abandoned)
+
+
+def _is_old(record: Record, places: Places, age: float) -> bool:
+    return time.time() - last_touch(record, places) > age
+
+
+def _purged(accounts: Accounts, abandoned: Callable[[Record], bool]) -> tuple[list[str], list[str]]:
+    """Whom of those that are abandoned it removed, and what refused: one that does keeps none of the others."""
+    users, refused = [], []
     for record in accounts.records.all():
         if abandoned(record):
             try:
@@ -40,8 +80,9 @@ def purge(accounts: Accounts, *, older_than: float, releases_older_than: float =
                     users.append(record.user)
             except ExekutirError as error:
                 refused.append(str(error))
-    gone = [name for name in unused_releases(accounts, releases_older_than) if _removed(accounts.places, name)]
-    return {"users": users, "releases": gone, "refused": refused, "rootfs": peon_rootfs.existing()}
+            except OSError as error:
+                refused.append(str(disk.told(error, f"removing the user {record.user}")))
+    return users, refused
 
 
 def last_touch(record: Record, places: Places) -> float:
@@ -96,40 +137,9 @@ def _command_lines() -> Iterator[str]:
             yield _command_line(int(entry.name))
 
 
-def _removed(places: Places, name: str) -> bool:
+def _remove_release(places: Places, name: str) -> None:
     """Remove a release; its touchstone first, so that a release which is half gone is set up again."""
     (places.touchstones / f"{name}.yml").unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         (places.releases / name / "complete.json").unlink()
     shutil.rmtree(places.releases / name)
-    return True
-
-
-def status(accounts: Accounts) -> dict[str, Any]:
-    """What there is: jobs, releases, running (our own), rootfs (that of peons), reaped, slots, free_bytes by place."""
-    here = accounts.places
-    records = accounts.records.all()
-    layout = numbers.of_this_host()
-    jobs = [
-        {
-            "user": record.user,
-            "uid": record.uid,
-            "state": record.state,
-            "slot": record.slot.number if record.slot else None,
-            "made": record.made,
-            "touched": last_touch(record, here),
-            "at_work": at_work(record, here.releases),
-            "releases": list(record.releases),
-        }
-        for record in records
-    ]
-    releases = sorted(path.stem for path in here.touchstones.glob("*.yml"))
-    used = sum(1 for record in records if record.slot)
-    disks = {str(place): _free(place) for place in (here.homes, here.jobs, here.cache, here.releases)}
-    slots = {"all": layout.slots, "used": used, "numbers": layout.size, "reduced": layout.reduced}
-    known = {"rootfs": peon_rootfs.existing(), "running": own_release(), "reaped": reaping.last(here)}
-    return {"jobs": jobs, "releases": releases, **known, "slots": slots, "free_bytes": disks}
-
-
-def _free(place: Path) -> int | None:
-    return shutil.disk_usage(place).free if place.is_dir() else None

@@ -14,7 +14,7 @@ from typing import Any
 from kommandir import atomic, process
 from kommandir.deadline import Deadline
 from kommandir.errors import ExekutirError
-from kommandir.hosting import environment, locking
+from kommandir.hosting import environment, locking, purging
 from kommandir.hosting.accounts import Accounts
 from kommandir.hosting.places import Places
 from kommandir.hosting.records import READY, Record
@@ -30,11 +30,12 @@ SKEW = 300.0
 def reap(accounts: Accounts) -> dict[str, Any]:
     """Destroy every peon of a job's user whose lease has ended; the answer is kept for ``status`` too.
 
-    The answer: at (seconds since the epoch), destroyed and failed ("USER: PROVIDER NAME"), refused (lines: users whose
-    peons could not be looked at). Where the clock was turned since the host's boot no lease can be judged, so none is.
-    Raises LockError while another process does the same.
+    Once in a while it then removes users whom nobody has asked for in days: on a host that is not replaced, their slots
+    would run out. The answer: at (seconds since the epoch), destroyed and failed ("USER: PROVIDER NAME"), purged
+    (users), refused (lines: what could not be looked at or removed). Where the clock was turned since the host's boot
+    neither leases nor ages can be judged, so none are. Raises LockError while another process does the same, OSError.
     """
-    told: dict[str, Any] = {"at": time.time(), "destroyed": [], "failed": [], "refused": []}
+    told: dict[str, Any] = {"at": time.time(), "destroyed": [], "failed": [], "purged": [], "refused": []}
     file = accounts.places.reaped
     with locking.held(file.with_suffix(".lock"), "the reaping of peons", patience=0.0):
         turned = clock_turned(accounts.places)
@@ -46,6 +47,9 @@ def reap(accounts: Accounts) -> dict[str, Any]:
         for record in accounts.records.all() if judged else ():
             if record.state == READY and _may_have_peons(record, accounts.places):
                 _reaped(record, accounts.places, told)
+        if judged:
+            told["purged"], refused = purging.purge_at_times(accounts)
+            told["refused"] += refused
         atomic.write(file, json.dumps(told), durable=False)
     return told
 
@@ -68,7 +72,8 @@ def begin(places: Places) -> bool:
         if time.time() - places.reaped.stat().st_mtime < EVERY:
             return False
     places.reaped.parent.mkdir(parents=True, exist_ok=True)
-    places.reaped.touch()
+    with contextlib.suppress(OSError):  # that of a full disk: then somebody else looks again sooner
+        places.reaped.touch()
     subprocess.Popen(
         [str(Path(sys.prefix) / "bin" / "kommandir"), "host", "reap"],
         stdin=subprocess.DEVNULL,

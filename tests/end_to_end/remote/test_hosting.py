@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -140,6 +143,66 @@ def test_a_user_that_nobody_asks_for_is_purged(shared_kommandir: SetUpKommandir,
     assert left(shared_kommandir, users) == ""
 
 
+def test_users_that_nobody_asks_for_go_when_a_job_comes_after_days(
+    shared_kommandir: SetUpKommandir, users: list[str]
+) -> None:
+    old, busy, young, comes = users[:4]
+    for job in (old, busy, young):
+        shared_kommandir.add(job)
+    shared_kommandir.said("setsid sleep 1000 >/dev/null 2>&1 &", user=busy)
+    for job in (old, busy):
+        aged(shared_kommandir, job)
+    shared_kommandir.said("rm -f /var/lib/exekutir/purged /var/lib/exekutir/reaped.json")
+    shared_kommandir.add(comes)
+    until(lambda: shared_kommandir.host("status")["reaped"])
+    told = shared_kommandir.host("status")["reaped"]
+    assert (told["purged"], told["refused"]) == ([old], [])
+    assert left(shared_kommandir, [old]) == ""
+    assert {job["user"] for job in shared_kommandir.host("status")["jobs"]} == {busy, young, comes}
+    # Not again so soon, were there one more.
+    aged(shared_kommandir, young)
+    assert shared_kommandir.host("reap")["purged"] == []
+    shared_kommandir.said(f"touch -d '2 hours ago' /var/lib/exekutir/purged; pkill -u {busy}")
+    until(lambda: shared_kommandir.ssh(f"pgrep -u {busy}").returncode == 1)
+    assert shared_kommandir.host("reap")["purged"] == sorted([busy, young])
+
+
+def aged(kommandir: SetUpKommandir, job: str) -> None:
+    """Make it so that nobody has asked for a user for more than three days."""
+    changed(kommandir, job, touched=time.time() - 3 * 86400 - 10)
+    kommandir.said(f"touch -d '4 days ago' /home/{job}")
+
+
+def changed(kommandir: SetUpKommandir, job: str, **values: object) -> None:
+    """Change what root knows of a user; one that is not known gets the record of one that is being made."""
+    file = f"/var/lib/exekutir/accounts/{job}.json"
+    new: dict[str, object] = {"user": job, "slot": None, "state": "making", "made": 1.0, "touched": 1.0, "releases": []}
+    known = json.loads(kommandir.said(f"cat {file} 2>/dev/null || echo '{{}}'"))
+    kommandir.said(f"cat >{file}", stdin=json.dumps({**(known or new), **values}))
+
+
+def test_another_workspace_does_not_take_over_a_user_of_whom_something_runs(
+    shared_kommandir: SetUpKommandir, users: list[str], tmp_path: Path
+) -> None:
+    job = users[0]
+    told = shared_kommandir.add(job)
+    shared_kommandir.said("setsid sleep 1000 >/dev/null 2>&1 & echo mine >it", user=job)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
+    other = (tmp_path / "other.pub").read_text()
+    add = shared_kommandir.host_command("add-user", job, "--no-rootfs")
+    refused = shared_kommandir.ssh(add, stdin=other)
+    assert refused.returncode == 2
+    assert f"another workspace uses the uuid {job} on " in refused.stderr
+    assert f"kommandir host remove-user {job}" in refused.stderr
+    assert shared_kommandir.add(job) == told
+    assert shared_kommandir.said("pgrep -u $(id -u) sleep; cat it", user=job).endswith("mine")
+    # With nothing of it at work there is nobody to be disturbed.
+    shared_kommandir.said(f"pkill -u {job}")
+    until(lambda: shared_kommandir.ssh(f"pgrep -u {job}").returncode == 1)
+    assert json.loads(shared_kommandir.said(add, stdin=other)) == told
+    assert shared_kommandir.said(f"cat /etc/exekutir/authorized_keys/{job}") == other.strip()
+
+
 def test_a_call_that_is_killed_is_done_by_the_next(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
     job = users[0]
     add, remove = (shared_kommandir.host_command(action, job) for action in ("add-user", "remove-user"))
@@ -181,6 +244,68 @@ def test_a_user_of_the_host_is_left_alone(shared_kommandir: SetUpKommandir, user
         shared_kommandir.said("test -d /home/a-person; id a-person; test ! -e /etc/exekutir/authorized_keys/a-person")
     finally:
         shared_kommandir.said("userdel --remove a-person 2>/dev/null")
+
+
+@pytest.fixture
+def person(shared_kommandir: SetUpKommandir) -> Iterator[int]:
+    """The number of somebody whom nobody made for a job, of whom something runs, with files and a home of his."""
+    number = 12100
+    shared_kommandir.said(f"useradd --uid {number} --create-home a-person; touch /home/a-person/it")
+    shared_kommandir.said(
+        "setpriv --reuid a-person --clear-groups sh -c 'touch /tmp/his; setsid sleep 1000 &' >/dev/null 2>&1"
+    )
+    yield number
+    assert shared_kommandir.said("pgrep -u a-person sleep; stat -c %U /tmp/his /home/a-person/it")
+    shared_kommandir.said("pkill -KILL -u a-person; rm /tmp/his; userdel --remove a-person 2>/dev/null")
+
+
+def test_numbers_that_became_a_persons_are_left_alone(
+    shared_kommandir: SetUpKommandir, users: list[str], person: int
+) -> None:
+    job, other = users[:2]
+    # Killed between giving the number and making the user, while somebody else got the number.
+    changed(shared_kommandir, job, uid=person)
+    refused = shared_kommandir.ssh(shared_kommandir.host_command("add-user", job), stdin=shared_kommandir.public_key)
+    assert refused.returncode == 5
+    assert f"or the number {person}, has become somebody else's" in refused.stderr
+    assert left(shared_kommandir, [job]) == ""
+    assert shared_kommandir.add(job)["uid"] != person
+    for state, action in (("making", ("purge", "--older-than=0")), ("removing", ("remove-user", other))):
+        changed(shared_kommandir, other, uid=person, state=state)
+        shared_kommandir.host(*action)
+        assert left(shared_kommandir, [other]) == ""
+
+
+def test_a_person_is_not_removed_for_a_record_of_that_name(shared_kommandir: SetUpKommandir, person: int) -> None:
+    changed(shared_kommandir, "a-person", uid=person, state="ready")
+    assert shared_kommandir.host("remove-user", "a-person")["removed"]
+    assert shared_kommandir.host("purge", "--older-than=1000")["refused"] == []
+
+
+def test_numbers_and_names_that_others_have_are_passed_over(shared_kommandir: SetUpKommandir, users: list[str]) -> None:
+    one, two, three, four = users[:4]
+    number = shared_kommandir.add(one)["uid"]
+    shared_kommandir.said(f"groupadd --gid {number + 1} a-group; groupadd {three}")
+    # Without a shell, it is none of the lines that we read: only the host's own functions find him.
+    shared_kommandir.said(f"echo 'far-away:x:{number + 2}:99::/' >>/etc/passwd")
+    try:
+        assert shared_kommandir.add(two)["uid"] == number + 3
+        refused = shared_kommandir.ssh(
+            shared_kommandir.host_command("add-user", three), stdin=shared_kommandir.public_key
+        )
+        assert refused.returncode == 5
+        assert "choose another `uuid`" in refused.stderr
+        assert not shared_kommandir.host("remove-user", three)["removed"]
+        # A group that came after the number was given.
+        changed(shared_kommandir, four, uid=number + 1)
+        refused = shared_kommandir.ssh(
+            shared_kommandir.host_command("add-user", four), stdin=shared_kommandir.public_key
+        )
+        assert f"a group of this host has the number {number + 1}" in refused.stderr
+        assert shared_kommandir.said(f"getent group a-group {three} | wc -l") == "2"
+        assert left(shared_kommandir, [four]) == ""
+    finally:
+        shared_kommandir.said(f"groupdel a-group; groupdel {three}; sed -i /^far-away:/d /etc/passwd")
 
 
 @pytest.mark.parametrize("name", ["root", "Upper", "../x", "a_b"])
