@@ -19,7 +19,7 @@ from typing import Any
 from kommandir import atomic
 from kommandir.errors import KommandirError, LockError, UsageError
 from kommandir.hosting import disk, ending, environment, leftovers, locking, numbers, peon_rootfs, system_users
-from kommandir.hosting.places import Places, own_release
+from kommandir.hosting.places import Places, own_release, program
 from kommandir.hosting.records import MAKING, READY, REMOVING, Record, Records
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -154,7 +154,7 @@ class Accounts:
         if uid is None:
             raise KommandirError(
                 f"all {len(numbers.USERS)} user numbers of jobs are taken",
-                hint="kommandir host purge --older-than 86400",
+                hint=f"{program()} purge --older-than 86400",
             )
         others = [entry[1:] for kind in "ug" for entry in _ranges(f"/etc/sub{kind}id") if entry[0] not in mine]
         used = {record.slot.number for record in records if record.slot}
@@ -182,7 +182,7 @@ class Accounts:
                 f"another workspace uses the uuid {user} on {platform.node()}, and something of it runs",
                 why=f"process {pid} is the user's or a peon's of it, and the user's key is another one",
                 hint=f"call exekutir for that workspace, or choose another `uuid`; where that workspace is lost: "
-                f"kommandir host remove-user {user}",
+                f"{program()} remove-user {user}",
             )
 
     def _furnish(self, record: Record, keys: str) -> None:
@@ -265,7 +265,7 @@ def _furnish_folder(folder: Path, uid: int) -> None:
             raise
         raise KommandirError(
             f"{folder} of the job's user is not what it was made: {error.strerror}",
-            hint="kommandir host remove-user, then run the same command again",
+            hint=f"{program()} remove-user, then run the same command again",
         ) from error
     try:
         os.fchown(handle, uid, uid)

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from kommandir import atomic
 from kommandir.errors import KommandirError
+from kommandir.hosting.places import program
 
 T = TypeVar("T")
 #: Bytes of the reserve: for records, and for the host's own lists of users, of which useradd writes copies.
@@ -93,7 +94,7 @@ def told(error: OSError, action: str) -> KommandirError:
         return KommandirError(
             f"{action}: no space is left for {named} on {host}",
             why=error.strerror,
-            hint=f"free some space on {host}: df {_folder(named)}; kommandir host purge --older-than 86400",
+            hint=f"free some space on {host}: df {_folder(named)}; {program()} purge --older-than 86400",
         )
     return KommandirError(
         f"{action}: {named} can't be read or written on {host}",

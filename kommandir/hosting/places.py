@@ -84,6 +84,11 @@ class Places:
         return self.root / "run/user"
 
 
+def program() -> str:
+    """The command line that calls this ``kommandir host`` again, for hints: no release is on root's path."""
+    return f"{sys.prefix}/bin/kommandir host"
+
+
 def own_release() -> str | None:
     """The name of the release that this process runs from; None where it is none that a kommandir was set up with."""
     prefix = Path(sys.prefix)
