@@ -15,6 +15,8 @@ from kommandir.mistakes import demand_none
 
 #: Seconds that the job's part of cleanup may take where nobody gave a limit; a job that hangs must not keep its peons.
 CLEANUP_LIMIT = 3600.0
+#: In the journal: the job's user is gone from its kommandir, or goes with it.
+ACCOUNT_REMOVED = "account_removed"
 
 
 def job_validated(job: Job) -> None:
@@ -149,8 +151,14 @@ def begun(job: Job) -> bool:
 def has_account(job: Job) -> bool:
     """Whether another host still has a user of the job, as far as is known here: it came there and was not removed."""
     done = [entry.action for entry in job.workspace.journal.entries()]
-    there = [action for action in done if action in ("kommandir_used", "account_removed", "kommandir_left")]
+    there = [action for action in done if action in ("kommandir_used", ACCOUNT_REMOVED)]
     return there[-1:] == ["kommandir_used"]
+
+
+def account_stays(job: Job) -> bool:
+    """Whether that user is still there and does not go with its host, as it does by ``stonith``."""
+    goes = job.setting("stonith") and kommandirs.provider(job) != kommandirs.EXISTING
+    return has_account(job) and not goes
 
 
 def job_run(job: Job, kommandir: Kommandir) -> int:
@@ -174,7 +182,7 @@ def kommandir_workspace_released(job: Job, kommandir: Kommandir) -> int:
     if not (left or remains.kept(job)):
         kommandir.workspace_removed(job)
         if not kommandirs.is_here(job):
-            job.workspace.journal.append("account_removed", kommandir=kommandir.lock)
+            job.workspace.journal.append(ACCOUNT_REMOVED, kommandir=kommandir.lock)
     return ExitCode.GOOD
 
 
@@ -191,10 +199,23 @@ def tolerated(job: Job, part: Callable[[Job], int]) -> int:
         return exit_code_of(told)
 
 
-def workspace_pruned(job: Job) -> None:
-    """Remove what ``cleanup_globs`` names, relative to the workspace; not with ``adept_debug``."""
-    if job.setting("adept_debug"):
-        return
+def kommandir_left(job: Job) -> int:
+    """The job needs its kommandir no more; with ``stonith`` its user there, should it be left, goes with the host."""
+    code = kommandirs.left(job)
+    if has_account(job):
+        job.workspace.journal.append(ACCOUNT_REMOVED)
+    return code
+
+
+def workspace_pruned(job: Job) -> int:
+    """Remove what ``cleanup_globs`` names, relative to the workspace; not with ``adept_debug``. Raises OSError."""
+    with job.phase("workspace", always=True):
+        if not job.setting("adept_debug"):
+            _pruned(job)
+    return ExitCode.GOOD
+
+
+def _pruned(job: Job) -> None:
     base = job.workspace.path.resolve()
     for pattern in job.setting("cleanup_globs"):
         for path in sorted(base.glob(str(pattern).lstrip("/"))):

@@ -50,15 +50,13 @@ def cleanup(job: Job) -> int:
     code = steps.tolerated(job, job_cleaned_up)
     with job.phase("peons", always=True):
         left = remains.peons_released(job)
-    with job.phase("workspace", always=True):
-        steps.workspace_pruned(job)
-    # Who has a user there still needs his kommandir: the next cleanup begins with it. ``stonith`` takes all of it away.
-    stays = steps.has_account(job) and not job.setting("stonith")
-    gone = 0
+    pruned = steps.tolerated(job, steps.workspace_pruned)
+    # Who has a user there still needs his kommandir: the next cleanup begins with it.
+    stays, gone = steps.account_stays(job), 0
     if not (left or stays or remains.kept(job)):
-        gone = steps.tolerated(job, kommandirs.left)
+        gone = steps.tolerated(job, steps.kommandir_left)
     remains.nothing_left_demanded(job, left, proven=not (stays or gone))
-    return code or gone
+    return code or pruned or gone
 
 
 def job_cleaned_up(job: Job) -> int:

@@ -15,8 +15,21 @@ from kommandir.errors import UsageError
 #: What a kommandir is called in inventories and locks.
 NAME = "kommandir"
 NOCLOUD = "nocloud"
+#: The provider of hosts that are there already, and are never destroyed.
+EXISTING = "existing"
 
-__all__ = ["NAME", "NOCLOUD", "Kommandir", "discovered", "groups", "is_here", "left", "lock_name", "provider"]
+__all__ = [
+    "EXISTING",
+    "NAME",
+    "NOCLOUD",
+    "Kommandir",
+    "discovered",
+    "groups",
+    "is_here",
+    "left",
+    "lock_name",
+    "provider",
+]
 
 
 def groups(job: Job) -> list[str]:

@@ -161,7 +161,7 @@ def _connected(job: Job, host: RemoteHost, deadline: Deadline) -> Control:
     import select
 
     begun, pause = time.monotonic(), PAUSE
-    existing = kommandirs.provider(job) == provision.EXISTING
+    existing = kommandirs.provider(job) == kommandirs.EXISTING
     while True:
         try:
             return Control.opened(host, deadline=deadline, cancellation=job.cancellation)

@@ -19,8 +19,6 @@ from kommandir.deadline import Deadline
 from kommandir.errors import KommandirError, ProvisioningError
 
 DAY = 86400
-#: The provider of hosts that are there already.
-EXISTING = "existing"
 #: Days beyond its age for which a kommandir's lease lasts: ``exekutir reap`` destroys what everybody forgot.
 SPARE_DAYS = 4
 #: Days after which one that never gets too old is taken for forgotten, as nobody used it for so long.
@@ -115,7 +113,7 @@ def demand_commands(job: Job) -> None:
     One that is there already must also have an address.
     """
     templates = Templates(job, {})
-    if templates.provider() == EXISTING and not job.setting("kommandir_address"):
+    if templates.provider() == kommandirs.EXISTING and not job.setting("kommandir_address"):
         templates.demand_address()
     for name in ("cloud_provisioning_command", "cloud_destruction_command"):
         templates.demand_defined(name)
