@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from exekutir import job as jobs
-from exekutir import kommandirs, workspace
+from exekutir import kommandirs, remains, steps, workspace
 from exekutir.job import Job
 from exekutir.kommandirs import Kommandir
 from exekutir.options import Options
 from kommandir.cancellation import Cancellation
-from kommandir.errors import ExekutirError
+from kommandir.errors import ExekutirError, UsageError
 
 
 def answered(step: str, place: str) -> dict[str, Any]:
@@ -60,6 +60,13 @@ def _returned(job: Job) -> dict[str, Any]:
 
 
 def _left(job: Job) -> dict[str, Any]:
+    if remains.peons_may_exist(job):
+        raise UsageError(
+            "peons of the job may still be there, and can only be destroyed from its kommandir",
+            hint="run `exekutir cleanup`, which does this step too",
+        )
+    if steps.has_account(job):
+        _used(job, lambda kommandir: steps.account_removed(job, kommandir))
     kommandirs.left(job)
     return {"changed": True}
 

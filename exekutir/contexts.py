@@ -71,8 +71,6 @@ def _performed(
         return preview.shown(context, options, there, errors)
     opened = workspace.opened(place, create=context == "setup")
     with _workspace_locked(context, options, opened, cancellation):
-        if context == "setup":
-            workspace.earlier_results_put_away(opened)
         job = jobs.load(context, options, opened, cancellation, subscriber)
         return _recorded(job, errors)
 
@@ -112,6 +110,8 @@ def _recorded(job: Job, errors: TextIO) -> int:
 
 
 def _started(job: Job) -> None:
+    if job.context == "setup":
+        workspace.earlier_results_put_away(job.workspace)
     if job.context != "run":  # which is refused where a setup was killed, and that is still to be gone on with
         xn.closed(job.workspace.kommandir, begins=job.context)
     known = {name: job.variables[name] for name in jobs.REMEMBERED if job.variables.get(name) is not None}

@@ -26,6 +26,8 @@ REMEMBERED = (
     *("uuid", "job_path", "job_name", "lock_dir", "lock_lease", "kommandir_groups", "kommandir_name_prefix"),
     *("kommandir_address", "kommandir_port", "kommandir_user", "kommandir_host_key"),
 )
+#: In the journal: the user of the job is gone from the kommandir that it used, or that kommandir is gone with it.
+ACCOUNT_REMOVED = "account_removed"
 
 
 @dataclass(slots=True, kw_only=True)

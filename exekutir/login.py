@@ -54,14 +54,14 @@ def opened(options: Options, peon: str, command: Sequence[str]) -> int:
 
 def kommandir_of(place: workspace.Workspace) -> RemoteHost | None:
     """How the job's user gets to the remote kommandir that the job used last; None where it is this host."""
-    used = [entry for entry in place.journal.entries() if entry.action == "kommandir_used"]
+    used = place.kommandirs_used
     if not used:
         return None
     from exekutir.remote.host import RemoteHost
 
     told = yamlfile.mapping(workspace.kommandir_host_vars(place)).value
     key = place.path / "ssh" / "exekutir_key"
-    name, uuid = str(used[-1].data["kommandir"]), str(used[-1].data["uuid"])
+    name, uuid = str(used[-1]["kommandir"]), str(used[-1]["uuid"])
     host = RemoteHost.from_host_vars(name, told, key=key, known_hosts=known_hosts.path(place.path))
     return host.as_user(uuid, key)
 

@@ -65,12 +65,21 @@ def kept_until(job: Job) -> int | None:
     return int(time.time() + job.options.keep_for) if kept(job) else None
 
 
+def peons_may_exist(job: Job) -> bool:
+    """Whether the journal has peons of which nobody knows that they are gone."""
+    return bool(_peons(job))
+
+
+def _peons(job: Job) -> list[PeonRecord]:
+    return [peon for peon in job.workspace.peon_journal.peons().values() if peon.may_exist]
+
+
 def peons_released(job: Job) -> list[PeonRecord]:
     """Destroy every peon that the journal knows of, or keep it under a lease that ends; those left over come back.
 
     Peons of another kommandir can only be reached from there, where that has been done before.
     """
-    peons = [peon for peon in job.workspace.peon_journal.peons().values() if peon.may_exist]
+    peons = _peons(job)
     if not kommandirs.is_here(job):
         return [] if kept(job) else peons
     if not peons and not job.workspace.private.is_dir():

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from exekutir import kommandirs, remains, unforeseen, workspace
-from exekutir.job import Job, keep_variables
+from exekutir.job import ACCOUNT_REMOVED, Job, keep_variables
 from exekutir.kommandirs import Kommandir, requests
-from kommandir.errors import ExitCode, JobError, UsageError, exit_code_of
+from kommandir.errors import ExitCode, JobError, LeftBehindError, UsageError, exit_code_of
 from kommandir.mistakes import demand_none
 
 #: Seconds that the job's part of cleanup may take where nobody gave a limit; a job that hangs must not keep its peons.
 CLEANUP_LIMIT = 3600.0
-#: In the journal: the job's user is gone from its kommandir, or goes with it.
-ACCOUNT_REMOVED = "account_removed"
 
 
 def job_validated(job: Job) -> None:
@@ -142,10 +140,12 @@ def good_setup_demanded(job: Job) -> None:
 def begun(job: Job) -> bool:
     """Whether a ``setup`` came as far as a workspace; before that ``job.xn`` has done nothing.
 
-    On a kommandir that is another host it has neither before the job came there, nor after it left.
+    On a kommandir that is another host it has neither before the job came there, nor after its user was removed, unless
+    peons of it may still be somewhere.
     """
-    done = [entry.action for entry in job.workspace.journal.entries()]
-    return "workspace_made" in done and (kommandirs.is_here(job) or has_account(job))
+    if not any(entry.action == "workspace_made" for entry in job.workspace.journal.entries()):
+        return False
+    return kommandirs.is_here(job) or has_account(job) or remains.peons_may_exist(job)
 
 
 def has_account(job: Job) -> bool:
@@ -155,10 +155,19 @@ def has_account(job: Job) -> bool:
     return there[-1:] == ["kommandir_used"]
 
 
-def account_stays(job: Job) -> bool:
-    """Whether that user is still there and does not go with its host, as it does by ``stonith``."""
-    goes = job.setting("stonith") and kommandirs.provider(job) != kommandirs.EXISTING
-    return has_account(job) and not goes
+def account_told(job: Job, code: int) -> None:
+    """Say that the job's user stays on its kommandir; where nothing else failed (``code``) raise LeftBehindError."""
+    name = str(job.workspace.kommandirs_used[-1].get("kommandir"))
+    left = LeftBehindError(
+        f"the job's user {job.uuid} is still there",
+        host=name,
+        log=job.workspace.path / "journal.jsonl",
+        hint="run `exekutir cleanup` again with the `kommandir_groups` of setup, and where that host is lost for good "
+        "with `-e stonith=true`",
+    )
+    if not code:
+        raise left
+    job.events.emit("warning", message=str(left))
 
 
 def job_run(job: Job, kommandir: Kommandir) -> int:
@@ -180,10 +189,15 @@ def kommandir_workspace_released(job: Job, kommandir: Kommandir) -> int:
     left = kommandir.peons_released(job, remains.kept_until(job))
     kommandir.workspace_returned(job)
     if not (left or remains.kept(job)):
-        kommandir.workspace_removed(job)
-        if not kommandirs.is_here(job):
-            job.workspace.journal.append(ACCOUNT_REMOVED, kommandir=kommandir.lock)
+        account_removed(job, kommandir)
     return ExitCode.GOOD
+
+
+def account_removed(job: Job, kommandir: Kommandir) -> None:
+    """The job's workspace and its user are gone from the kommandir; on this host there is nothing of the kind."""
+    kommandir.workspace_removed(job)
+    if not kommandirs.is_here(job):
+        job.workspace.journal.append(ACCOUNT_REMOVED, kommandir=kommandir.lock)
 
 
 def tolerated(job: Job, part: Callable[[Job], int]) -> int:
@@ -197,14 +211,6 @@ def tolerated(job: Job, part: Callable[[Job], int]) -> int:
         told = unforeseen.told(error, job)
         job.events.emit("warning", message=str(told))
         return exit_code_of(told)
-
-
-def kommandir_left(job: Job) -> int:
-    """The job needs its kommandir no more; with ``stonith`` its user there, should it be left, goes with the host."""
-    code = kommandirs.left(job)
-    if has_account(job):
-        job.workspace.journal.append(ACCOUNT_REMOVED)
-    return code
 
 
 def workspace_pruned(job: Job) -> int:

@@ -51,12 +51,16 @@ def cleanup(job: Job) -> int:
     with job.phase("peons", always=True):
         left = remains.peons_released(job)
     pruned = steps.tolerated(job, steps.workspace_pruned)
-    # Who has a user there still needs his kommandir: the next cleanup begins with it.
-    stays, gone = steps.account_stays(job), 0
-    if not (left or stays or remains.kept(job)):
-        gone = steps.tolerated(job, steps.kommandir_left)
+    gone = 0
+    # Who has a user or peons there still needs his kommandir, unless it is to be destroyed with them.
+    if not remains.kept(job) and (job.setting("stonith") or not (left or steps.has_account(job))):
+        gone = steps.tolerated(job, kommandirs.left)
+    code = code or pruned or gone
+    stays = steps.has_account(job) and not remains.kept(job)
     remains.nothing_left_demanded(job, left, proven=not (stays or gone))
-    return code or pruned or gone
+    if stays:
+        steps.account_told(job, code)
+    return code
 
 
 def job_cleaned_up(job: Job) -> int:

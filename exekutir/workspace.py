@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kommandir import atomic, content, yamlfile
 from kommandir.errors import KommandirError, UsageError
@@ -67,6 +68,11 @@ class Workspace:
     def journal(self) -> Journal:
         """The exekutir's journal: contexts and kommandirs."""
         return Journal(self.path / JOURNAL)
+
+    @property
+    def kommandirs_used(self) -> list[dict[str, Any]]:
+        """Each use of a kommandir that is another host, oldest first: ``kommandir``, ``uuid``, ``release``."""
+        return [dict(entry.data) for entry in self.journal.entries() if entry.action == "kommandir_used"]
 
     @property
     def peon_journal(self) -> Journal:
@@ -149,8 +155,10 @@ def earlier_results_put_away(workspace: Workspace) -> None:
     """Move the results of a job that was cleaned up to ``earlier_results/MOMENT``, so that no test of it is taken for
     one of the job that is set up now. Raises OSError.
     """
-    ended = [entry for entry in workspace.journal.entries() if entry.action in ("context_started", "context_finished")]
-    if not ended or ended[-1].action != "context_finished" or ended[-1].data.get("context") != "cleanup":
+    # A run that was refused in between is no job.
+    known = [entry for entry in workspace.journal.entries() if entry.data.get("context") in ("setup", "cleanup")]
+    last = next((entry for entry in reversed(known) if entry.action in ("context_started", "context_finished")), None)
+    if last is None or (last.action, last.data["context"]) != ("context_finished", "cleanup"):
         return
     if workspace.results.is_dir():
         place = workspace.path / "earlier_results" / now()

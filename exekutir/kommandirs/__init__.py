@@ -38,8 +38,10 @@ def groups(job: Job) -> list[str]:
 
 
 def provider(job: Job) -> str:
-    """The group that makes the job's kommandir."""
-    return groups(job)[0]
+    """The group that makes the job's kommandir: the one with the name of a provider, else the first."""
+    from kommandir.providers import registry
+
+    return next((group for group in groups(job) if group in registry.SHIPPED), groups(job)[0])
 
 
 def is_here(job: Job) -> bool:

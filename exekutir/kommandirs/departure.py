@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from exekutir import kommandirs
 from exekutir.generations import CREATING, Generation, Generations
-from exekutir.job import Job
+from exekutir.job import ACCOUNT_REMOVED, Job
 from exekutir.kommandirs import discovery, neighbourhood, provision
 from kommandir.deadline import Deadline
 from kommandir.errors import ExekutirError, ExitCode, LockError
@@ -41,15 +41,10 @@ def _tried(job: Job, generations: Generations, generation: Generation) -> list[E
     except ExekutirError as error:
         if job.cancellation.requested:
             raise
-        if generation.name in _used(job):
+        if any(used.get("kommandir") == generation.name for used in job.workspace.kommandirs_used):
             return [error]
         job.events.emit("warning", message=str(error))
     return []
-
-
-def _used(job: Job) -> set[str]:
-    entries = job.workspace.journal.entries()
-    return {str(entry.data.get("kommandir")) for entry in entries if entry.action == "kommandir_used"}
 
 
 def _retired(job: Job, generations: Generations) -> None:
@@ -73,4 +68,6 @@ def _destroyed(job: Job, generations: Generations, generation: Generation) -> No
         going = generations.destroying(generation)
         provision.destroyed(job, going)
         generations.destroyed(going)
+    if any(used.get("kommandir") == generation.name for used in job.workspace.kommandirs_used[-1:]):
+        job.workspace.journal.append(ACCOUNT_REMOVED, kommandir=generation.name)
     job.events.emit("kommandir", kommandir=generation.name, state="destroyed", message=generation.why_retired)

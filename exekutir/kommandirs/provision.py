@@ -162,10 +162,8 @@ def _key_given(job: Job, key: Path) -> None:
 
 def _others_forgotten(job: Job, generation: Generation) -> None:
     """What another generation told, such as its port, does not hold for this one."""
-    used = [
-        entry.data.get("kommandir") for entry in job.workspace.journal.entries() if entry.action == "kommandir_used"
-    ]
-    if used and used[-1] != generation.name:
+    used = job.workspace.kommandirs_used
+    if used and used[-1].get("kommandir") != generation.name:
         try:
             host_vars.emptied(job.workspace.path, kommandirs.NAME)
         except OSError as error:

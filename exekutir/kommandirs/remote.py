@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exekutir.generations import Generation, Generations
-from exekutir.job import Job
+from exekutir.job import ACCOUNT_REMOVED, Job
 from exekutir.kommandirs import discovery, installation, provision, requests
 from exekutir.remote import environment, peon_state, running, runs, verdicts
 from exekutir.remote.control import ConnectionLostError, Control
@@ -73,7 +73,11 @@ class Remote:
         key = job.workspace.path / "ssh" / "exekutir_key"
         public = key.with_suffix(".pub").read_bytes()
         command = ["host", "add-user", job.uuid, *(() if _has_peons(job) else ("--no-rootfs",))]
-        self.account = self._as_root(job, command, stdin=public, deadline=job.deadline)
+        try:
+            self.account = self._as_root(job, command, stdin=public, deadline=job.deadline)
+        except UsageError:
+            job.workspace.journal.append(ACCOUNT_REMOVED, kommandir=self.generation.name)  # it is another workspace's
+            raise
         if self.account.get("reduced"):
             job.events.emit("warning", message=f"{self.host.name}: {self.account['reduced']}")
         self.user = self.closing.enter_context(multiplexed(self.host.as_user(str(self.account["user"]), key)))
@@ -111,10 +115,8 @@ class Remote:
         """Root's copies of repositories and files, brought up to date; the cache of the job is filled from them."""
         command = ["host", "fill-caches", "--timeout", str(float(job.setting("git_op_timeout")))]
         wanted = json.dumps({name: job.setting(name) for name in ("git_cache_args", "file_cache_args")}).encode()
-        try:
-            told = self._as_root(job, command, stdin=wanted, deadline=job.deadline)
-        except KommandirError as error:
-            told = {"refused": {"all": str(error)}}
+        outcome = self._ran_as_root(job, command, stdin=wanted, deadline=job.deadline)
+        told = self._told(outcome, command) if outcome.good else {"refused": {"all": outcome.stderr or outcome.end}}
         for source, why in told["refused"].items():
             job.events.emit("warning", message=f"{self.host.name} keeps no copy of {source} for its jobs: {why}")
 
@@ -222,7 +224,11 @@ class Remote:
         return ["env", *settings, self._program, *arguments]
 
     def _as_root(self, job: Job, arguments: Sequence[str], *, stdin: bytes = b"", deadline: Deadline) -> dict[str, Any]:
-        """What a ``kommandir`` command that root runs prints; tried again where the connection was lost before."""
+        """What a ``kommandir`` command that root runs prints; raises what it ended with."""
+        return self._told(self._ran_as_root(job, arguments, stdin=stdin, deadline=deadline), arguments)
+
+    def _ran_as_root(self, job: Job, arguments: Sequence[str], *, stdin: bytes = b"", deadline: Deadline) -> Outcome:
+        """How a ``kommandir`` command that root runs ended; tried again where the connection was lost before."""
         words = self._words(arguments, {})
         try:
             outcome = self.control.run(words, stdin=stdin, deadline=deadline, cancellation=job.cancellation)
@@ -231,10 +237,11 @@ class Remote:
             self.control = Control.opened(self.host, deadline=deadline, cancellation=job.cancellation)
             self.closing.callback(self.control.close)
             outcome = self.control.run(words, stdin=stdin, deadline=deadline, cancellation=job.cancellation)
-        return self._told(outcome, f"`kommandir {' '.join(arguments)}`")
+        return outcome
 
-    def _told(self, outcome: Outcome, command: str) -> dict[str, Any]:
+    def _told(self, outcome: Outcome, arguments: Sequence[str]) -> dict[str, Any]:
         """The mapping in the last line that a command printed; before it may be what root's shell says to everybody."""
+        command = f"`kommandir {' '.join(arguments)}`"
         if not outcome.good:
             raise self._failure(outcome, command)
         try:
@@ -252,7 +259,7 @@ class Remote:
 
     def _failure(self, outcome: Outcome, command: str) -> ExekutirError:
         said = outcome.stderr or outcome.stdout
-        hint = "mend that and run the same command again; `exekutir cleanup -e stonith=true` gets rid of that host"
+        hint = "mend that and run the same command again; `exekutir cleanup -e stonith=true` retires that host"
         return verdicts.ERRORS.get(outcome.code, KommandirError)(
             f"{command} failed there: {outcome.end}",
             host=self.host.name,

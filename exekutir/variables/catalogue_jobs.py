@@ -59,7 +59,7 @@ _JOB = (
         type=TEXT,
         meaning="Names everything of this job: hosts, users, folders. Made once in `setup` (a letter, random digits) "
         "and never changed. Lower-case letters, digits and `-`, a letter first, at most 32: valid as the name of a "
-        "user and of a host.",
+        "user and of a host. It is one job's alone: a cleanup ends whatever bears it.",
         host="all",
         passes=True,
         adept=True,

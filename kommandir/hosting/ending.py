@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from kommandir.errors import LeftBehindError
 
+_MANAGER = r"/user@{}\.service/(init\.scope|(app|session)\.slice/dbus[^/]*)$"
 #: Seconds between TERM and KILL.
 GRACE = 2.0
 #: Seconds in which killed processes must be gone.
@@ -37,14 +39,14 @@ def _belongs(pid: int, numbers: Sequence[range]) -> bool:
 def running(numbers: Sequence[range], user: int) -> int | None:
     """The id of a process that runs as one of these users, or None.
 
-    The login manager's own process of the user does not count: it is there as long as he is known to it.
+    The login manager's own processes of the user, and the bus, don't count: they are there as long as it knows him.
     """
     return next((pid for pid in processes(numbers) if not _is_manager(pid, user)), None)
 
 
 def _is_manager(pid: int, user: int) -> bool:
     try:
-        return f"/user@{user}.service/init.scope\n" in Path(f"/proc/{pid}/cgroup").read_text()
+        return bool(re.search(_MANAGER.format(user), Path(f"/proc/{pid}/cgroup").read_text(), re.MULTILINE))
     except (FileNotFoundError, ProcessLookupError):
         return True  # it has just ended
 

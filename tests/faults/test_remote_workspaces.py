@@ -235,3 +235,40 @@ def test_a_signal_ends_a_destruction_and_the_next_cleanup_destroys(
     calls("cleanup")
     assert own not in containers(state)
     assert [one["state"] for one in generations(state) if one["name"] == own] == ["destroyed"]
+
+
+@pytest.mark.timeout(900)
+def test_peons_on_a_kommandir_that_takes_no_job_go_with_it(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+) -> None:
+    state = kommandir_state
+    calls = remote_calls("ws", job_with_peons(tmp_path / "job", slow_run(0.1), "[peons]\none\n"))
+    calls("setup")
+    own, folder = current(state), f"/var/lib/exekutir/jobs/{calls.uuid}"
+    inside(state, own, "sh", "-c", f"mv {folder} {folder}.away && touch {folder}")
+    said = calls("cleanup", code=9).stdout
+    assert "is not what it was made" in said
+    calls("cleanup", "-e", "stonith=true", code=9)
+    assert own not in containers(state)
+    assert {peon.state for peon in Journal(calls.kommandir / FILE_NAME).peons().values()} == {"up"}
+    assert "nothing is left" in calls("cleanup").stdout
+    assert {peon.state for peon in Journal(calls.kommandir / FILE_NAME).peons().values()} == {"destroyed"}
+    assert calls.uuid not in registered(state)
+
+
+def test_a_job_whose_uuid_another_workspace_uses_is_refused_and_touches_nothing(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+) -> None:
+    job = job_of_commands(tmp_path / "job", run="sleep 12")
+    first, second = remote_calls("first", job), remote_calls("second", job)
+    first("setup", "-e", "uuid=nightly")
+    run = first.started("run")
+    until(first, "step_started")
+    said = second("setup", "-e", "uuid=nightly", code=2).stderr
+    assert "another workspace uses the uuid nightly" in said
+    assert run.wait(PATIENCE) == 0
+    assert "nothing is left" in second("cleanup").stdout
+    assert "nightly" in users(kommandir_state, current(kommandir_state))
+    first("run")
+    first("cleanup")
+    assert "nightly" not in users(kommandir_state, current(kommandir_state))

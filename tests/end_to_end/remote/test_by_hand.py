@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.calls import BIN, PATIENCE, Calls
-from tests.kommandirs import containers, users
+from tests.kommandirs import containers, registered, users
 
 Make = Callable[..., Calls]
 
@@ -39,3 +39,5 @@ def test_each_step_is_a_role_that_works_by_hand(remote_calls: Make, kommandir_st
     assert not (calls.results / "mine.txt").exists()
     play("leaving")
     assert containers(kommandir_state) == [container], "it is neither old nor unwanted"
+    assert calls.uuid not in users(kommandir_state, container)
+    assert calls.uuid not in registered(kommandir_state)

@@ -152,6 +152,7 @@ def test_users_that_nobody_asks_for_go_when_a_job_comes_after_days(
     shared_kommandir.said("setsid sleep 1000 >/dev/null 2>&1 &", user=busy)
     for job in (old, busy):
         aged(shared_kommandir, job)
+    until(lambda: shared_kommandir.ssh("pgrep -f 'host rea[p]'").returncode == 1)
     shared_kommandir.said("rm -f /var/lib/exekutir/purged /var/lib/exekutir/reaped.json")
     shared_kommandir.add(comes)
     until(lambda: shared_kommandir.host("status")["reaped"])
