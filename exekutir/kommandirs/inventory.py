@@ -58,7 +58,7 @@ class Templates:
             variables = manager.get_vars(host=inventory.get_host(kommandirs.NAME))
         except AnsibleError as error:
             raise UsageError("the inventory of the kommandir can't be read", why=str(error)) from error
-        self._variables = {**variables, **job.variables, **own}
+        self._variables = {**variables, **{name: _trusted(value) for name, value in job.variables.items()}, **own}
 
     def demand_defined(self, name: str) -> None:
         """Raise UsageError where no group of the kommandir defines the variable ``name``."""
@@ -126,6 +126,17 @@ class Templates:
         from ansible.template import Templar
 
         return Templar(loader=self._loader, variables=self._variables)
+
+
+def _trusted(value: Any) -> Any:
+    """The same with templates in it: the user wrote it, as he wrote those in the job's inventory."""
+    from ansible.template import trust_as_template
+
+    if isinstance(value, str):
+        return trust_as_template(value)
+    if isinstance(value, Mapping):
+        return {key: _trusted(item) for key, item in value.items()}
+    return [_trusted(item) for item in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from exekutir.generations import FILE_NAME as FILE_OF_GENERATIONS
 from kommandir.journal import FILE_NAME, Journal
 from kommandir.providers import ssh
 from tests.calls import PATIENCE, Calls
@@ -272,3 +273,33 @@ def test_a_job_whose_uuid_another_workspace_uses_is_refused_and_touches_nothing(
     first("run")
     first("cleanup")
     assert "nightly" not in users(kommandir_state, current(kommandir_state))
+
+
+def test_a_kommandir_that_can_not_be_destroyed_keeps_no_other_one_alive(
+    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+) -> None:
+    """Nor does it fail the cleanup of a job that never used it."""
+    state = kommandir_state
+    calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true"))
+    calls("setup")
+    [file] = (state / "locks").glob(f"*/{FILE_OF_GENERATIONS}")
+    told = json.loads(file.read_text())
+    stuck, other = (
+        {**told["generations"][-1], "number": number, "name": f"old-g{number}", "state": "destroying", "jobs": {}}
+        for number in (901, 902)
+    )
+    told["generations"] = [stuck, other, *told["generations"]]
+    file.write_text(json.dumps(told))
+    fails = {"cloud_destruction_command": {"command": "echo no cloud today >&2; test {{ peon_name }} != old-g901"}}
+    calls("cleanup", "-e", json.dumps(fails))
+    assert {one["name"]: one["state"] for one in generations(state) if one["name"].startswith("old")} == {
+        "old-g901": "destroying",
+        "old-g902": "destroyed",
+    }
+    [warning] = [event["message"] for event in calls.events() if event["event"] == "warning"]
+    assert "old-g901" in warning
+    assert "no cloud today" in warning
+    last = remote_calls("last", job_of_commands(tmp_path / "other", setup="true"))
+    last("setup")
+    last("cleanup")
+    assert {one["state"] for one in generations(state) if one["name"].startswith("old")} == {"destroyed"}

@@ -118,3 +118,18 @@ def test_a_changed_host_key_is_refused_and_said_why(remote_calls: Make, tmp_path
     assert said.returncode in (3, 4)
     assert "key" in said.stderr
     assert wired.inside("ls", "/opt").split() == []
+
+
+def test_a_login_that_is_refused_is_given_up_soon_and_names_the_key(
+    remote_calls: Make, tmp_path: Path, wired: Wired
+) -> None:
+    calls = remote_calls("ws", "ci", tmp_path / "state")
+    unknown = tmp_path / "unknown"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(unknown)], check=True)
+    on_existing(calls, wired)
+    calls.environment["ANSIBLE_PRIVATE_KEY_FILE"] = str(unknown)
+    said = calls("setup", code=4)
+    assert "can't log in with the key" in said.stderr
+    assert "key.pub into that user's authorized_keys" in said.stderr
+    [warning] = [event["message"] for event in calls.events() if event["event"] == "warning"]
+    assert "tried again for a while" in str(warning)
