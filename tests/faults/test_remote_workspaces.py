@@ -292,14 +292,13 @@ def test_a_kommandir_that_can_not_be_destroyed_keeps_no_other_one_alive(
     file.write_text(json.dumps(told))
     fails = {"cloud_destruction_command": {"command": "echo no cloud today >&2; test {{ peon_name }} != old-g901"}}
     calls("cleanup", "-e", json.dumps(fails))
-    assert {one["name"]: one["state"] for one in generations(state) if one["name"].startswith("old")} == {
-        "old-g901": "destroying",
-        "old-g902": "destroyed",
-    }
+    states = {one["name"]: one["state"] for one in generations(state)}
+    assert states["old-g901"] == "destroying"
+    assert states.get("old-g902", "forgotten") in ("destroyed", "forgotten"), "only the last few are remembered"
     [warning] = [event["message"] for event in calls.events() if event["event"] == "warning"]
     assert "old-g901" in warning
     assert "no cloud today" in warning
     last = remote_calls("last", job_of_commands(tmp_path / "other", setup="true"))
     last("setup")
     last("cleanup")
-    assert {one["state"] for one in generations(state) if one["name"].startswith("old")} == {"destroyed"}
+    assert {one["state"] for one in generations(state) if one["name"].startswith("old")} <= {"destroyed"}
