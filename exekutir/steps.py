@@ -161,7 +161,7 @@ def account_told(job: Job, code: int) -> None:
     left = LeftBehindError(
         f"the job's user {job.uuid} is still there",
         host=name,
-        log=job.workspace.path / "journal.jsonl",
+        log=job.workspace.journal.path,
         hint="run `exekutir cleanup` again with the `kommandir_groups` of setup, and where that host is lost for good "
         "with `-e stonith=true`",
     )

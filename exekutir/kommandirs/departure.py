@@ -41,10 +41,14 @@ def _tried(job: Job, generations: Generations, generation: Generation) -> list[E
     except ExekutirError as error:
         if job.cancellation.requested:
             raise
-        if any(used.get("kommandir") == generation.name for used in job.workspace.kommandirs_used):
+        if generation.name in _used(job):
             return [error]
         job.events.emit("warning", message=str(error))
     return []
+
+
+def _used(job: Job) -> list[str]:
+    return [str(use["kommandir"]) for use in job.workspace.kommandirs_used]
 
 
 def _retired(job: Job, generations: Generations) -> None:
@@ -68,6 +72,6 @@ def _destroyed(job: Job, generations: Generations, generation: Generation) -> No
         going = generations.destroying(generation)
         provision.destroyed(job, going)
         generations.destroyed(going)
-    if any(used.get("kommandir") == generation.name for used in job.workspace.kommandirs_used[-1:]):
+    if generation.name in _used(job)[-1:]:
         job.workspace.journal.append(ACCOUNT_REMOVED, kommandir=generation.name)
     job.events.emit("kommandir", kommandir=generation.name, state="destroyed", message=generation.why_retired)

@@ -49,7 +49,7 @@ class Templates:
         from ansible.parsing.dataloader import DataLoader
         from ansible.vars.manager import VariableManager
 
-        self._groups = kommandirs.groups(job)
+        self._groups, self._provider = kommandirs.groups(job), kommandirs.provider(job)
         self._loader = DataLoader()
         self._loader.set_basedir(str(job.workspace.path))
         try:
@@ -104,13 +104,12 @@ class Templates:
         """The group of its provider; "" where a command of the user's own creates it."""
         from kommandir.providers import registry
 
-        found = next((group for group in self._groups if group in registry.names()), "")
-        if found in PEONS_ONLY:
+        if self._provider in PEONS_ONLY:
             raise UsageError(
-                f"kommandir_groups: a host of `{found}` is too small a host for a kommandir",
+                f"kommandir_groups: a host of `{self._provider}` is too small a host for a kommandir",
                 hint="use podman, qemu or existing; peons of that provider may live inside of it",
             )
-        return found
+        return self._provider if self._provider in registry.SHIPPED else ""
 
     def _value(self, name: str) -> Any:
         from ansible.errors import AnsibleError

@@ -70,7 +70,7 @@ def remembered(job: Job, generation: Generation, key: Path) -> dict[str, Any]:
     try:
         provisioning.keep_told(job.workspace.path, kommandirs.NAME, told, _of_ssh(job, generation, key))
     except OSError as error:
-        raise _host_vars_unkept(error) from error
+        raise _unkept("host variables", error) from error
     _key_trusted(job, generation, told)
     return told
 
@@ -154,10 +154,7 @@ def _key_given(job: Job, key: Path) -> None:
     try:
         atomic.write(job.workspace.path / "ssh" / "kommandir_key.pub", Path(f"{key}.pub").read_bytes(), durable=False)
     except OSError as error:
-        raise KommandirError(
-            f"the kommandir's public key can't be kept: {error.filename}: {error.strerror}",
-            hint="free some space or make it writable, then run the same command again",
-        ) from error
+        raise _unkept("public key", error) from error
 
 
 def _others_forgotten(job: Job, generation: Generation) -> None:
@@ -167,12 +164,12 @@ def _others_forgotten(job: Job, generation: Generation) -> None:
         try:
             host_vars.emptied(job.workspace.path, kommandirs.NAME)
         except OSError as error:
-            raise _host_vars_unkept(error) from error
+            raise _unkept("host variables", error) from error
 
 
-def _host_vars_unkept(error: OSError) -> KommandirError:
+def _unkept(what: str, error: OSError) -> KommandirError:
     return KommandirError(
-        f"the kommandir's host variables can't be kept: {error.filename}: {error.strerror}",
+        f"the kommandir's {what} can't be kept: {error.filename}: {error.strerror}",
         hint="free some space or make the workspace writable, then run the same command again",
     )
 

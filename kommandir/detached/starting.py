@@ -119,7 +119,8 @@ def environment(request: RunRequest, run: RunFolder) -> dict[str, str]:
     user = pwd.getpwuid(os.getuid())
     wanted = dict(request.environment)
     login = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, "SHELL": user.pw_shell or "/bin/sh"}
-    login |= {name: os.environ[name] for name in ("SSH_CONNECTION",) if os.environ.get(name)}
+    if came_from := os.environ.get("SSH_CONNECTION"):
+        login["SSH_CONNECTION"] = came_from
     path = {"PATH": f"{Path(sys.executable).parent}:{_PATH}"}
     uuid = request.uuid or "standalone"
     marks = {JOB_TAG: uuid, RUN_TAG: run.id, FILE_VARIABLE: named_place(uuid, run.events)}

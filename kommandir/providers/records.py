@@ -176,7 +176,7 @@ def _write(directory: str, record: Record) -> None:
 
 
 def _sync(directory: str) -> None:
-    """Wait until the names in a directory are on the disk."""
+    """Wait until the names in a directory are on the disk; ``kommandir.atomic`` would cost a provider its start-up."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

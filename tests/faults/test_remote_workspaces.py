@@ -45,6 +45,14 @@ def slowly(folder: Path) -> dict[str, str]:
     return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
 
 
+@pytest.fixture
+def idle(remote_calls: Make, tmp_path: Path) -> Calls:
+    """A job without peons that is set up and does nothing."""
+    calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true"))
+    calls("setup")
+    return calls
+
+
 @pytest.mark.timeout(900)
 def test_a_kommandir_that_dies_while_the_workspace_travels(
     remote_calls: Make, tmp_path: Path, kommandir_state: Path
@@ -198,11 +206,9 @@ def test_a_cleanup_whose_own_steps_fail_releases_all_the_same(
 
 
 def test_a_cleanup_that_could_not_remove_its_user_is_not_good_before_that_is_gone(
-    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+    idle: Calls, kommandir_state: Path
 ) -> None:
-    state = kommandir_state
-    calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true"))
-    calls("setup")
+    state, calls = kommandir_state, idle
     broken = "cd /usr/sbin && mv userdel userdel.away && printf '#!/bin/sh\\nexit 1\\n' >userdel && chmod 755 userdel"
     inside(state, current(state), "sh", "-c", broken)
     try:
@@ -219,11 +225,9 @@ def test_a_cleanup_that_could_not_remove_its_user_is_not_good_before_that_is_gon
 
 
 def test_a_signal_ends_a_destruction_and_the_next_cleanup_destroys(
-    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+    idle: Calls, tmp_path: Path, kommandir_state: Path
 ) -> None:
-    state = kommandir_state
-    calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true"))
-    calls("setup")
+    state, calls = kommandir_state, idle
     own = current(state)
     begun = tmp_path / "begun"
     slow = json.dumps({"cloud_destruction_command": {"command": f"touch {begun}; sleep 1000"}, "stonith": True})
@@ -276,12 +280,10 @@ def test_a_job_whose_uuid_another_workspace_uses_is_refused_and_touches_nothing(
 
 
 def test_a_kommandir_that_can_not_be_destroyed_keeps_no_other_one_alive(
-    remote_calls: Make, tmp_path: Path, kommandir_state: Path
+    idle: Calls, remote_calls: Make, tmp_path: Path, kommandir_state: Path
 ) -> None:
     """Nor does it fail the cleanup of a job that never used it."""
-    state = kommandir_state
-    calls = remote_calls("ws", job_of_commands(tmp_path / "job", setup="true"))
-    calls("setup")
+    state, calls = kommandir_state, idle
     [file] = (state / "locks").glob(f"*/{FILE_OF_GENERATIONS}")
     told = json.loads(file.read_text())
     stuck, other = (

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from exekutir import steps
 from exekutir.job import Job
-from exekutir.options import Options
-from exekutir.workspace import Workspace
-from kommandir.cancellation import Cancellation
-from kommandir.deadline import Deadline
 from kommandir.errors import ExitCode, ProvisioningError
-from kommandir.events import Event, EventStream
-from kommandir.redaction import Redactor
+from kommandir.events import Event
 
 BUG = ValueError("No closing quotation in hunter2")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/ws/kommandir_cleanup.exit")
@@ -32,22 +28,11 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/ws/kommandir_cleanup.e
     ids=["told", "full", "bug"],
 )
 def test_what_goes_wrong_is_a_warning_with_its_exit_code(
-    tmp_path: Path, error: Exception, code: ExitCode, says: str
+    tmp_path: Path, job_of: Callable[..., Job], error: Exception, code: ExitCode, says: str
 ) -> None:
     told: list[Event] = []
-    redactor = Redactor(["hunter2"])
-    events = EventStream(None, redactor, "cleanup")
-    events.subscribe(told.append)
-    job = Job(
-        context="cleanup",
-        options=Options(),
-        workspace=Workspace(tmp_path),
-        variables={"uuid": "mine"},
-        extra={},
-        deadline=Deadline.never(),
-        cancellation=Cancellation(),
-        events=events,
-    )
+    job = job_of("hunter2")
+    job.events.subscribe(told.append)
 
     def part(_: Job) -> int:
         raise error
