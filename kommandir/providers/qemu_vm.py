@@ -25,6 +25,7 @@ from kommandir.providers import (
     vm_process,
     vm_socket,
     vm_template,
+    vm_watch,
 )
 from kommandir.providers.command import Option, Request
 from kommandir.providers.faults import ProviderError, ProviderUsageError
@@ -91,11 +92,11 @@ def _made(request: Request) -> Record:
     machine = machine_of(image, request.name, request.number("memory"), request.number("cpus"))
     template = "" if request.options["cold"] else vm_template.ensure(machine)
     record = _form(request, machine, template)
+    start = _wake if template else _boot
     try:
-        if template:
-            _wake(request.name, record)
-        else:
-            _boot(request.name, record)
+        vm_watch.persistently(
+            lambda: start(request.name, record), lambda: _renew(request.name, record), _RECORDS.path(request.name)
+        )
     except BaseException:
         _stop(record)
         raise
@@ -133,11 +134,23 @@ def _form(request: Request, machine: vm_command.Machine, template: str) -> Recor
     key = ssh.start_key(directory, request.name)
     try:
         ssh.authorize(directory, public_key)
-        base = f"{template}/{vm_template.DISK}" if template else f"{machine.image}/{vm_image.DISK}"
-        vm_template.overlay(base, f"{directory}/{_DISK}", 0 if template else request.number("disk"))
+        _lay_disk(directory, record)
     finally:
         ssh.finish_key(directory, request.name, key)
     return record
+
+
+def _lay_disk(directory: str, record: Record) -> None:
+    template = record["template"]
+    base = f"{template}/{vm_template.DISK}" if template else f"{record['image']}/{vm_image.DISK}"
+    vm_template.overlay(base, f"{directory}/{_DISK}", 0 if template else _number(record, "disk"))
+
+
+def _renew(peon: str, record: Record) -> None:
+    """Make it a machine that was never started."""
+    _stop(record)
+    record["boots"] = 0
+    _lay_disk(_RECORDS.path(peon), record)
 
 
 def _machine(record: Record) -> vm_command.Machine:
@@ -193,17 +206,20 @@ def _wake(peon: str, record: Record) -> None:
         vm_template.load(control, template, deadline)
         if _number(record, "disk") > vm_image.SIZE:
             control.execute("block_resize", deadline, device="disk", size=_number(record, "disk") << 30)
-        _introduce(peon, record, agent, deadline, woken=True)
-        _lend_image(record, control, agent)
-    _await_ssh(directory, deadline)
+        with vm_watch.watched(agent, control, vm_watch.patience(machine.accelerator)):
+            _introduce(peon, record, agent, deadline, woken=True)
+            _lend_image(record, control, agent)
+    _await_ssh(directory, machine.accelerator)
 
 
 def _control(directory: str, deadline: float) -> contextlib.closing[vm_control.Control]:
     try:
         return contextlib.closing(vm_control.Control(directory, deadline))
-    except ProviderError as error:
+    except ProviderError:
         words = vm_process.words(directory)
-        raise ProviderError(f"QEMU did not start the machine: {words}" if words else str(error)) from None
+        if words:
+            raise ProviderError(f"QEMU did not start the machine: {words}") from None
+        raise
 
 
 def _introduce(peon: str, record: Record, agent: vm_control.Agent, deadline: float, *, woken: bool) -> None:
@@ -239,14 +255,18 @@ def _boot(peon: str, record: Record) -> None:
     """Boot the machine from its disk; on its first boot it is told who it is."""
     directory = _RECORDS.path(peon)
     uplink.stop(record)
-    first = record["state"] != "complete"
-    _start(peon, record, _machine(record))
+    first, machine = record["state"] != "complete", _machine(record)
+    _start(peon, record, machine)
     agent = vm_control.Agent(directory)
     deadline = time.monotonic() + vm_command.stretched(vm_template.BOOT)
-    with contextlib.closing(agent), _control(directory, deadline) as control:
+    with (
+        contextlib.closing(agent),
+        _control(directory, deadline) as control,
+        vm_watch.watched(agent, control, vm_watch.patience(machine.accelerator)),
+    ):
         try:
             agent.await_ready(deadline)
-        except (TimeoutError, ProviderError) as error:
+        except TimeoutError as error:
             words = vm_template.last_words(directory, control)
             raise ProviderError(
                 f"the machine did not boot within {vm_command.stretched(vm_template.BOOT):g} s: {words}"
@@ -254,7 +274,7 @@ def _boot(peon: str, record: Record) -> None:
         if first:
             _introduce(peon, record, agent, time.monotonic() + vm_command.stretched(_QUICK), woken=False)
         _lend_image(record, control, agent)
-    _await_ssh(directory, deadline)
+    _await_ssh(directory, machine.accelerator)
 
 
 def _lend_image(record: Record, control: vm_control.Control, agent: vm_control.Agent) -> None:
@@ -268,22 +288,24 @@ def _lend_image(record: Record, control: vm_control.Control, agent: vm_control.A
         ) from None
 
 
-def _await_ssh(directory: str, deadline: float) -> None:
-    """Wait until the machine's SSH server speaks."""
+def _await_ssh(directory: str, accelerator: str) -> None:
+    """Wait until the machine's SSH server speaks. Raises StillError, and EndedError where its process ended."""
+    patience = vm_watch.patience(accelerator)
     child = os.fork()
     if child == 0:
         # Whoever enters the machine's network never gets out of it.
         code = 2
         try:
-            code = 0 if vm_socket.await_banner(directory, max(deadline - time.monotonic(), 1)) else 1
+            code = 0 if vm_socket.await_banner(directory, patience) else 1
         except vm_socket.NotRunningError:
             code = 3
         finally:
             os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == 3:
+        raise vm_control.EndedError(f"the machine ended before it served SSH: {vm_process.words(directory)}")
     if code:
-        reason = "its process ended" if code == 3 else "it did not speak in time"
-        raise ProviderError(f"the machine serves no SSH: {reason}; {vm_process.words(directory)}")
+        raise vm_watch.StillError(f"the machine serves no SSH after {patience:g} s; {vm_process.words(directory)}")
 
 
 def _runs(record: Record) -> bool:

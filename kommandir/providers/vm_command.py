@@ -131,7 +131,12 @@ def _flags() -> str:
 
 def stretched(seconds: float) -> float:
     """How long something may take on this host that takes so long at most on another one."""
-    return seconds * (_TRANSLATED if "QEMU TCG CPU" in _flags() else 1)
+    return seconds * (_TRANSLATED if translated() else 1)
+
+
+def translated() -> bool:
+    """Whether this very host is a machine whose code QEMU translates."""
+    return "QEMU TCG CPU" in _flags()
 
 
 def accelerator(image: str) -> str:

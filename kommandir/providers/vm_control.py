@@ -5,6 +5,7 @@ Both are unix sockets in the machine's directory, bound before QEMU starts, so a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -14,10 +15,16 @@ import time
 from kommandir.providers import vm_guest
 from kommandir.providers.faults import ProviderError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CONTROL, AGENT = "control", "agent"
 #: Bytes that are kept of what a guest or QEMU says before its line ends.
 _LONGEST = 1 << 20
 _CONSOLE_BYTES = 65536
+#: Seconds between two looks at a machine that is waited for.
+_LOOK = 2.0
 
 
 class EndedError(ProviderError):
@@ -30,6 +37,8 @@ class Lines:
     def __init__(self, directory: str, name: str) -> None:
         self._what = f"{directory}/{name}"
         self._rest = b""
+        #: Called every few seconds of a wait; may end it by an error.
+        self.watch: Callable[[], None] | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # A path of a unix socket has 107 bytes at most: reach it by its bare name.
         before = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -58,14 +67,19 @@ class Lines:
             raise ProviderError(f"{self._what}: {error.strerror or error}") from None
 
     def line(self, deadline: float) -> str:
-        """The next line without its end. Raises TimeoutError after the deadline, EndedError at the end."""
+        """The next line without its end. Raises TimeoutError after the deadline, EndedError at the end, and what
+        ``watch`` raises."""
         while b"\n" not in self._rest:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(self._what)
-            self._socket.settimeout(left)
+            self._socket.settimeout(min(left, _LOOK))
             try:
                 data = self._socket.recv(65536)
+            except TimeoutError:
+                if self.watch:
+                    self.watch()
+                continue
             except ConnectionResetError:
                 data = b""
             if not data:
@@ -80,6 +94,7 @@ class Control(Lines):
 
     def __init__(self, directory: str, deadline: float) -> None:
         super().__init__(directory, CONTROL)
+        self._console, self._heard = "", 0
         self._next("QMP", deadline)
         self.execute("qmp_capabilities", deadline)
 
@@ -130,10 +145,18 @@ class Control(Lines):
                 raise ProviderError(f"the state of the machine was not moved ({status}): {reason or 'no reason given'}")
             time.sleep(0.02)
 
-    def console(self, deadline: float, lines: int = 15) -> str:
-        """The last lines of the machine's console, printable."""
+    def heard(self, deadline: float) -> int:
+        """How many characters the machine has written to its console since we listen."""
         told = str(self.execute("ringbuf-read", deadline, device="console", size=_CONSOLE_BYTES))
-        kept = ["".join(c for c in line if c.isprintable()) for line in told.splitlines() if line.strip()]
+        self._console = (self._console + told)[-_CONSOLE_BYTES:]
+        self._heard += len(told)
+        return self._heard
+
+    def console(self, deadline: float, lines: int = 15) -> str:
+        """The last lines of the machine's console, printable; of one that has ended what was heard of it."""
+        with contextlib.suppress(ProviderError):
+            self.heard(deadline)
+        kept = ["".join(c for c in line if c.isprintable()) for line in self._console.splitlines() if line.strip()]
         return "\n".join(kept[-lines:])
 
 
@@ -144,7 +167,7 @@ class Agent(Lines):
         super().__init__(directory, AGENT)
 
     def await_ready(self, deadline: float) -> None:
-        """Wait until it says that it listens. Raises TimeoutError."""
+        """Wait until it says that it listens. Raises TimeoutError, EndedError, and what ``watch`` raises."""
         while self.line(deadline).strip() != vm_guest.READY:
             continue
 

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import time
 
-from kommandir.providers import processes, vm_command, vm_control, vm_guest, vm_image, vm_process
+from kommandir.providers import processes, vm_command, vm_control, vm_guest, vm_image, vm_process, vm_watch
 from kommandir.providers.faults import ProviderError
 
 TYPE_CHECKING = False
@@ -36,8 +36,6 @@ BOOT = 600.0
 _PATIENCE = 900.0
 #: Seconds for QEMU to do what needs no guest.
 _QUICK = 120.0
-#: How often a machine is booted whose kernel crashes before it is a template, as under an emulated KVM.
-_BOOTS = 3
 
 
 def ensure(machine: Machine) -> str:
@@ -137,7 +135,7 @@ def _make(machine: Machine, directory: str) -> None:
     image.say(f"booting a template ({machine.memory} MiB, {machine.cpus} processors, {machine.accelerator})")
     new = tempfile.mkdtemp(prefix=_NEW, dir=os.path.dirname(directory))
     try:
-        _boot_and_freeze(machine, new)
+        vm_watch.persistently(lambda: _freeze(machine, new), lambda: _empty(new), new)
         _finish(new)
         os.rename(new, directory)
     except BaseException:
@@ -146,21 +144,9 @@ def _make(machine: Machine, directory: str) -> None:
     image.say(f"{directory} is ready after {time.monotonic() - started:.0f} s; it is kept for all further jobs")
 
 
-def _boot_and_freeze(machine: Machine, new: str) -> None:
-    from kommandir import image
-
-    for number in range(1, _BOOTS + 1):
-        try:
-            _freeze(machine, new)
-        except vm_control.EndedError as error:
-            said = vm_process.words(new)
-            if said or number == _BOOTS:
-                raise ProviderError(f"no template was made: {said or error}") from None
-            image.say("the template's machine ended by itself, as after a crash of its kernel; booting it again")
-            for entry in os.listdir(new):
-                os.unlink(f"{new}/{entry}")
-        else:
-            return
+def _empty(folder: str) -> None:
+    for entry in os.listdir(folder):
+        os.unlink(f"{folder}/{entry}")
 
 
 def _freeze(machine: Machine, new: str) -> None:
@@ -181,21 +167,22 @@ def _freeze(machine: Machine, new: str) -> None:
         vm_command.command(own), new, lambda child: known.append(processes.identity(child)), with_us=True
     )
     try:
-        _settle_and_save(new)
+        _settle_and_save(new, machine.accelerator)
     finally:
         processes.kill(pid, known[0], "the template's machine")
         os.waitpid(pid, 0)
 
 
-def _settle_and_save(new: str) -> None:
+def _settle_and_save(new: str, accelerator: str) -> None:
     deadline = time.monotonic() + vm_command.stretched(BOOT)
     agent = vm_control.Agent(new)
     with contextlib.closing(agent), contextlib.closing(vm_control.Control(new, deadline)) as control:
         try:
-            agent.await_ready(deadline)
-            agent.run(vm_guest.SETTLING, deadline)
+            with vm_watch.watched(agent, control, vm_watch.patience(accelerator)):
+                agent.await_ready(deadline)
+                agent.run(vm_guest.SETTLING, deadline)
             _save(control, f"{new}/{STATE}")
-        except vm_control.EndedError:
+        except (vm_control.EndedError, vm_watch.StillError):
             raise
         except (TimeoutError, ProviderError) as error:
             raise ProviderError(f"no template was made: {last_words(new, control)}") from error
@@ -203,9 +190,7 @@ def _settle_and_save(new: str) -> None:
 
 def last_words(directory: str, control: vm_control.Control) -> str:
     """What a machine that did not come up said last: QEMU's own words, and the end of its console."""
-    words = vm_process.words(directory)
-    with contextlib.suppress(ProviderError):
-        words += "\n" + control.console(time.monotonic() + _QUICK)
+    words = vm_process.words(directory) + "\n" + control.console(time.monotonic() + _QUICK)
     return words.strip() or "it said nothing"
 
 

@@ -5,6 +5,7 @@ They are slow without KVM, so each boot serves several questions, and most machi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,7 +22,8 @@ import pytest
 import yaml
 
 from kommandir import image, yamlfile
-from kommandir.providers import qemu_vm, vm_template
+from kommandir.providers import qemu_vm, vm_command, vm_control, vm_image, vm_process, vm_template, vm_watch
+from kommandir.providers.faults import ProviderError
 from tests.calls import Calls
 from tests.end_to_end.providers.callers import FAR, Caller, Provider, left_of, running, users_of
 from tests.end_to_end.providers.test_isolation import _reached
@@ -284,6 +286,55 @@ def _works_in(folders: set[Path]) -> Iterator[int]:
                 continue
             if place in folders:
                 yield int(entry.name)
+
+
+def test_a_machine_that_stands_still_is_started_again(built: Path, tmp_path: Path) -> None:
+    """The first one never gets to run, the next one does; what each wrote to its console is what tells."""
+    begun: list[int] = []
+
+    def start() -> None:
+        begun.append(len(begun))
+        machine = qemu_vm.machine_of(str(built), "still", memory=512, cpus=1)
+        machine.disk, machine.waits = vm_template.DISK, len(begun) == 1
+        vm_template.overlay(f"{built}/{vm_image.DISK}", f"{tmp_path}/{vm_template.DISK}")
+        pid = vm_process.launch(vm_command.command(machine), str(tmp_path), lambda _: None, with_us=True)
+        try:
+            _seen_to_start(str(tmp_path), patience=3 if machine.waits else PATIENCE)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    def again() -> None:
+        for file in tmp_path.iterdir():
+            file.unlink()
+
+    vm_watch.persistently(start, again, str(tmp_path))
+    assert begun == [0, 1]
+    assert processes_of("still") == []
+
+
+def _seen_to_start(folder: str, patience: float) -> None:
+    """Its kernel writes to the console; or it stands still."""
+    deadline = time.monotonic() + PATIENCE
+    agent = vm_control.Agent(folder)
+    with contextlib.closing(agent), contextlib.closing(vm_control.Control(folder, deadline)) as control:
+        with vm_watch.watched(agent, control, patience):
+            while not control.heard(deadline):
+                with contextlib.suppress(TimeoutError):
+                    agent.line(time.monotonic() + 2.5)
+        assert "Linux version" in control.console(deadline, lines=10**6)
+
+
+def test_one_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
+    begun: list[int] = []
+
+    def start() -> None:
+        begun.append(len(begun))
+        raise vm_control.EndedError("its console: Kernel panic")
+
+    with pytest.raises(ProviderError, match="did not come up: its console: Kernel panic"):
+        vm_watch.persistently(start, lambda: None, str(tmp_path))
+    assert begun == [0, 1, 2]
 
 
 def test_what_a_killed_making_left_is_swept(tmp_path: Path) -> None:
