@@ -90,7 +90,7 @@ def _made(request: Request) -> Record:
     """A new machine, complete."""
     image = vm_image.checked(request.text("image") or vm_image.current())
     machine = machine_of(image, request.name, request.number("memory"), request.number("cpus"))
-    template = "" if request.options["cold"] else vm_template.ensure(machine)
+    template = "" if request.options["cold"] else _template(machine)
     record = _form(request, machine, template)
     start = _wake if template else _boot
     try:
@@ -102,6 +102,14 @@ def _made(request: Request) -> Record:
         raise
     record["state"] = "complete"
     return record
+
+
+def _template(machine: vm_command.Machine) -> str:
+    """The directory of the template to clone, "" where booting is cheaper than making one."""
+    if vm_command.translated():
+        # There, making one takes as long as two boots, and few jobs have more machines than that.
+        return vm_template.found(machine)
+    return vm_template.ensure(machine)
 
 
 def machine_of(image: str, peon: str = "", memory: int = _MEMORY, cpus: int = _CPUS) -> vm_command.Machine:

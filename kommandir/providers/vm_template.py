@@ -53,6 +53,12 @@ def ensure(machine: Machine) -> str:
     return directory
 
 
+def found(machine: Machine) -> str:
+    """The directory of the template that a machine of this kind can be cloned from, "" where there is none."""
+    directory = _directory(machine)
+    return directory if _whole(directory) else ""
+
+
 def _directory(machine: Machine) -> str:
     with open(f"{machine.image}/{vm_image.MANIFEST}", "rb") as file:
         import hashlib
@@ -141,7 +147,7 @@ def _make(machine: Machine, directory: str) -> None:
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
-    image.say(f"{directory} is ready after {time.monotonic() - started:.0f} s; it is kept for all further jobs")
+    image.say(f"{directory} is ready after {time.monotonic() - started:.0f} s; machines of that size are its clones")
 
 
 def _empty(folder: str) -> None:

@@ -198,6 +198,8 @@ def _another_job_has_a_machine_inside_it(calls: Calls, machine: Machine) -> None
     if machine.record()["accelerator"] == "kvm" or inner("all", code=None).returncode:
         inner("all")
     assert (inner.results / "said").read_text().split() == ["one", "systemd"]
+    made = (inner.results / "one" / "creation_result.yml").read_text()
+    assert ("booting a template" in made) is (machine.record()["accelerator"] == "kvm"), made
     assert _peons(inner) == {"destroyed"}
     assert _peons(calls) == {"up"}
 
