@@ -32,6 +32,9 @@ from tests.kommandirs import current, generations, prefix, registered, until, wa
 PATIENCE = 900.0
 #: The same for one that works on a machine inside a machine.
 PATIENCE_INSIDE = 2400.0
+ATTEMPTS_INSIDE = 3
+#: What no failure of such a machine may end with: a mistake of the user, something left behind.
+BLAMED = {2, 9}
 DAY = 86400
 pytestmark = pytest.mark.timeout(4200)
 PEONS = """[peons]
@@ -131,7 +134,6 @@ def test_a_job_on_a_virtual_machine(calls: Calls) -> None:
     assert [one["state"] for one in generations(calls.state)] == ["ready"]
     assert _peons(calls) == {"up"}
     assert calls.uuid in machine.said("ls /home")
-    _another_job_has_a_machine_inside_it(calls, machine)
 
     machine.turn_clock(DAY)
     before = len(calls.events())
@@ -143,9 +145,12 @@ def test_a_job_on_a_virtual_machine(calls: Calls) -> None:
     before = len(calls.events())
     _lost_in_the_middle_of_a_run(calls, machine)
     _told_by_our_clock(calls, before, "behind")
-    calls("cleanup", "-e", "stonith=true")
+    calls("cleanup")
     assert _peons(calls) == {"destroyed"}
-    assert [one["state"] for one in generations(calls.state)] == ["destroyed"] * 2
+    assert [one["state"] for one in generations(calls.state)] == ["destroyed", "ready"]
+
+    _another_job_has_a_machine_inside_it(calls, machine)
+    assert {one["state"] for one in generations(calls.state)} == {"destroyed"}
     assert registered(calls.state) == set()
     assert machine.folders() == []
     assert calls.left() == []
@@ -191,17 +196,23 @@ def _with_machine_inside(calls: Calls) -> Calls:
 
 
 def _another_job_has_a_machine_inside_it(calls: Calls, machine: Machine) -> None:
-    """A whole job, with nothing else said than the group of its peon and a small size."""
+    """A whole job, with nothing else said than the group of its peon and a small size; it takes the kommandir with it.
+
+    A KVM that QEMU emulates, for want of a real one, now and then hangs, and so does the machine that has it: the job
+    fails then, says why, leaves nothing, and works with another kommandir.
+    """
     inner = _with_machine_inside(calls)
     job_with_peons(inner.workspace.with_name("job"), RUN, MACHINE_INSIDE)
-    # A KVM that QEMU emulates, for want of a real one, may lose a machine; that is told, and another job is not hurt.
-    if machine.record()["accelerator"] == "kvm" or inner("all", code=None).returncode:
-        inner("all")
+    emulated = machine.record()["accelerator"] == "tcg"
+    codes: list[int] = []
+    while not codes or (emulated and codes[-1] and len(codes) < ATTEMPTS_INSIDE):
+        codes.append(inner("all", "-e", "stonith=true", code=None).returncode)
+        assert _peons(inner) == {"destroyed"}
+    assert codes[-1] == 0
+    assert not BLAMED & set(codes)
     assert (inner.results / "said").read_text().split() == ["one", "systemd"]
     made = (inner.results / "one" / "creation_result.yml").read_text()
-    assert ("booting a template" in made) is (machine.record()["accelerator"] == "kvm"), made
-    assert _peons(inner) == {"destroyed"}
-    assert _peons(calls) == {"up"}
+    assert ("booting a template" in made) is not emulated, made
 
 
 def _peons(calls: Calls) -> set[str]:
