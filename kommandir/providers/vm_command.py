@@ -86,7 +86,9 @@ def _processor(accelerator: str) -> tuple[str, ...]:
         return ("-accel", "kvm", "-cpu", "host")
     # QEMU's emulation of nested page tables is wrong now and then (7.2): of 30 machines inside such a machine three
     # crashed, and with five levels of its own the outer one did too. Without them the KVM in there keeps shadow pages.
-    return ("-accel", "tcg,thread=multi", "-cpu", "max,la57=off,npt=off")
+    # And a processor was seen to halt for good with interrupts off (the global interrupt flag of SVM), which the KVM in
+    # there had switched on again: the virtual flag, of use only a machine further inside, is not offered either.
+    return ("-accel", "tcg,thread=multi", "-cpu", "max,la57=off,npt=off,vgif=off")
 
 
 def _memory(machine: Machine) -> str:
