@@ -69,7 +69,8 @@ class Watch:
             self._seen, self._since = seen, time.monotonic()
         elif time.monotonic() - self._since >= self._patience:
             said = self._control.console(time.monotonic() + self._patience)
-            raise StillError(f"it wrote nothing to its console and disk for {self._patience:g} s; the last was: {said}")
+            still = f"the machine stands still: it wrote nothing to its console and disk for {self._patience:g} s"
+            raise StillError(f"{still}; its console: {said}" if said else still)
 
     def _moved(self) -> int:
         """How much its disks have read and written."""
@@ -85,13 +86,15 @@ def persistently(start: Callable[[], None], again: Callable[[], None], directory
     """
     from kommandir import image
 
-    for left in reversed(range(_STARTS)):
+    for number in range(1, _STARTS + 1):
         try:
             start()
         except (vm_control.EndedError, StillError) as error:
             said = vm_process.words(directory)
-            if said or not left:
-                raise ProviderError(f"the machine did not come up: {said or error}") from None
+            refused = bool(said) and isinstance(error, vm_control.EndedError)
+            if refused or number == _STARTS:
+                told = f"{error}; QEMU said: {said}" if said else str(error)
+                raise ProviderError(f"started {number} times, the last time: {told}" if number > 1 else told) from None
             how = "stands still" if isinstance(error, StillError) else "ended by itself, as after a crash of its kernel"
             image.say(f"the new machine {how}; starting it again")
             again()

@@ -332,7 +332,7 @@ def test_one_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
         begun.append(len(begun))
         raise vm_control.EndedError("its console: Kernel panic")
 
-    with pytest.raises(ProviderError, match="did not come up: its console: Kernel panic"):
+    with pytest.raises(ProviderError, match="started 3 times, the last time: its console: Kernel panic"):
         vm_watch.persistently(start, lambda: None, str(tmp_path))
     assert begun == [0, 1, 2]
 
