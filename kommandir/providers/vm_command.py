@@ -18,8 +18,10 @@ PROGRAM = "qemu-system-x86_64"
 CONTROL, AGENT = 3, 4
 #: Where the machine's SSH server is reached, in a network that only the machine's process is in.
 SSH_PORT = 2222
-#: Seconds within which a kernel under KVM must have said its first word, and its last.
-_FIRST_WORD, _LAST_WORD = 15.0, 60.0
+#: Seconds within which a kernel under KVM must have said its next word, and its last.
+_NEXT_WORD, _LAST_WORD = 15.0, 60.0
+#: How often KVM is tried where QEMU emulates it: a kernel hangs there now and then, and takes minutes without.
+_TRIES_EMULATED = 3
 #: How often as long everything may take where this very host is a machine whose code QEMU translates; such a host
 #: has a KVM all the same, which QEMU emulates.
 _TRANSLATED = 8
@@ -154,7 +156,7 @@ def accelerator(image: str) -> str:
             return "kvm" if known["kvm"] is True else "tcg"
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    works = _comes_up(image)
+    works = any(_comes_up(image) for _ in range(_TRIES_EMULATED if translated() else 1))
     os.makedirs(os.path.dirname(path), exist_ok=True)
     new = f"{path}.{os.getpid()}"
     with open(new, "w", encoding="utf-8") as file:
@@ -187,10 +189,10 @@ def _comes_up(image: str) -> bool:
 
 
 def _speaks(output: int) -> bool:
-    began = time.monotonic()
+    end = time.monotonic() + stretched(_LAST_WORD)
     heard = b""
     while b"Kernel panic" not in heard:
-        left = began + stretched(_LAST_WORD if heard else _FIRST_WORD) - time.monotonic()
+        left = min(end - time.monotonic(), stretched(_NEXT_WORD))
         if left <= 0 or not select.select([output], [], [], left)[0]:
             return False
         said = os.read(output, 65536)
