@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -138,6 +139,7 @@ def stretched(seconds: float) -> float:
     return seconds * (_TRANSLATED if translated() else 1)
 
 
+@functools.cache
 def translated() -> bool:
     """Whether this very host is a machine whose code QEMU translates."""
     return "QEMU TCG CPU" in _flags()

@@ -23,7 +23,6 @@ import yaml
 
 from kommandir import image, yamlfile
 from kommandir.providers import qemu_vm, vm_command, vm_control, vm_image, vm_process, vm_template, vm_watch
-from kommandir.providers.faults import ProviderError
 from tests.calls import Calls
 from tests.end_to_end.providers.callers import FAR, Caller, Provider, left_of, running, users_of
 from tests.end_to_end.providers.test_isolation import _reached
@@ -323,18 +322,6 @@ def _seen_to_start(folder: str, patience: float) -> None:
                 with contextlib.suppress(TimeoutError):
                     agent.line(time.monotonic() + 2.5)
         assert "Linux version" in control.console(deadline, lines=10**6)
-
-
-def test_one_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
-    begun: list[int] = []
-
-    def start() -> None:
-        begun.append(len(begun))
-        raise vm_control.EndedError("its console: Kernel panic")
-
-    with pytest.raises(ProviderError, match="started 3 times, the last time: its console: Kernel panic"):
-        vm_watch.persistently(start, lambda: None, str(tmp_path))
-    assert begun == [0, 1, 2]
 
 
 def test_what_a_killed_making_left_is_swept(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kommandir.providers import qemu_vm, vm_command, vm_guest, vm_image, vm_socket
+from kommandir.providers import qemu_vm, vm_command, vm_control, vm_guest, vm_image, vm_socket, vm_watch
 from kommandir.providers.command import parse
 from kommandir.providers.faults import ProviderError, ProviderUsageError
 from kommandir.providers.vm_command import Machine
@@ -122,6 +122,18 @@ def test_the_agent_runs_what_it_is_sent(tmp_path: Path) -> None:
         agent.kill()
         agent.wait()
         os.close(theirs)
+
+
+def test_one_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
+    begun: list[int] = []
+
+    def start() -> None:
+        begun.append(len(begun))
+        raise vm_control.EndedError("its console: Kernel panic")
+
+    with pytest.raises(ProviderError, match="started 3 times, the last time: its console: Kernel panic"):
+        vm_watch.persistently(start, lambda: None, str(tmp_path))
+    assert begun == [0, 1, 2]
 
 
 @pytest.fixture
